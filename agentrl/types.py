@@ -1,0 +1,108 @@
+"""Tasks and task panels: what is to be solved, in a fixed order, under a content hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, overload
+
+from agentrl.errors import DataError
+
+JSON = Any
+"""A value that `json` can write and read back unchanged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One problem instance of an environment.
+
+    Attributes:
+        id: unique within its panel, stable across runs.
+        env_id: registered environment id, for example `agentrl/TextWorld-v0`.
+        seed: given to `Env.reset(seed=...)`.
+        options: given to `Env.reset(options=...)`; JSON values only.
+        split: `train`, `heldout`, `test`, ...
+        task_type: a label for per-type metrics; empty when the environment has only one.
+        answer: the reference answer where the environment scores against one.
+    """
+
+    id: str
+    env_id: str
+    seed: int = 0
+    options: Mapping[str, JSON] = field(default_factory=dict)
+    split: str = "train"
+    task_type: str = ""
+    answer: str | None = None
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the task as a JSON object."""
+        return asdict(self) | {"options": dict(self.options)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, JSON]) -> Task:
+        """Rebuild a task written by `to_json`."""
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise DataError(f"Not a stored task: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPanel(Sequence[Task]):
+    """An explicit, ordered list of tasks; its hash goes with every score.
+
+    Attributes:
+        name: what people call it, for example `textworld-heldout`.
+        tasks: the tasks in evaluation order; ids are unique.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+
+    def __post_init__(self) -> None:
+        ids = [task.id for task in self.tasks]
+        if len(set(ids)) != len(ids):
+            twice = next(i for i in ids if ids.count(i) > 1)
+            raise DataError(
+                f"Panel {self.name!r} holds task id {twice!r} twice; ids must be unique."
+            )
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of the tasks in order (the name does not count)."""
+        text = json.dumps(self.to_json()["tasks"], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @overload
+    def __getitem__(self, index: int) -> Task: ...
+    @overload
+    def __getitem__(self, index: slice) -> TaskPanel: ...
+    def __getitem__(self, index: int | slice) -> Task | TaskPanel:
+        if isinstance(index, slice):
+            return TaskPanel(self.name, self.tasks[index])
+        return self.tasks[index]
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks)
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the panel as a JSON object."""
+        return {"name": self.name, "tasks": [task.to_json() for task in self.tasks]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, JSON]) -> TaskPanel:
+        """Rebuild a panel written by `to_json`."""
+        try:
+            return cls(data["name"], tuple(Task.from_json(task) for task in data["tasks"]))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"Not a stored task panel: {error!r}") from error
+
+    @classmethod
+    def of(cls, name: str, tasks: Iterable[Task]) -> TaskPanel:
+        """Build a panel from any iterable of tasks."""
+        return cls(name, tuple(tasks))

@@ -1,0 +1,1 @@
+"""Reinforcement-learning algorithms as values: each fills the slots of `Algorithm`."""

@@ -1,0 +1,1 @@
+"""Thin run configurations: only differences to the defaults."""

@@ -1,0 +1,1 @@
+"""Environments, registered with gymnasium under `agentrl/Name-vN`."""

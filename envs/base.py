@@ -1,0 +1,126 @@
+"""The contract between a text environment and the rest of AgentRL.
+
+An environment is an ordinary `gymnasium.Env` whose observations and actions are strings.  To be
+trained it also names, on its class:
+
+* `prompt`: how a task and an observation are shown to the model and how an action is read from the
+  model's text (`Prompt`);
+* `panel(split, **options)`: its task panels.
+
+Environments live in worker processes; the class attributes are read in the main process, so the
+module that defines an environment must import quickly and must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import gymnasium
+
+from agentrl.errors import ConfigError
+from agentrl.types import TaskPanel
+
+Info = dict[str, Any]
+"""The `info` of reset and step; keys in `INFO_KEYS`, JSON values only."""
+
+INFO_KEYS: Mapping[str, str] = {
+    "task": "goal sentence(s)",
+    "admissible_actions": "sorted list of accepted actions without duplicates, or None",
+    "won": "True once the task is solved",
+    "score": "task score in [0, 1]",
+    "raw_score": "the environment's own score",
+    "action_valid": "True if the environment accepted the last action (True after reset)",
+    "step": "agent steps since reset",
+    "task_id": "id of the task",
+    "split": "split of the task",
+    "task_type": "label for per-type metrics",
+    "anchor": "state text that identifies equal states (used by GiGPO)",
+    "final_answer": "the answer the agent gave, or None",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedAction:
+    """What was read from the model's text.
+
+    Attributes:
+        action: what is sent to the environment.
+        valid: False where the text did not have the asked-for form.
+        reason: why it is not valid; empty otherwise.
+    """
+
+    action: str
+    valid: bool = True
+    reason: str = ""
+
+
+class Prompt(Protocol):
+    """How an environment talks to a model."""
+
+    stop_strings: tuple[str, ...]
+    """Texts that end a model turn, besides the tokenizer's end-of-turn token."""
+
+    def system(self, info: Info) -> str | None:
+        """Return the system message for the task described by the reset's `info`, if any."""
+
+    def observe(self, observation: str, info: Info) -> str:
+        """Return the user message that shows an observation."""
+
+    def parse(self, text: str, info: Info) -> ParsedAction:
+        """Read an action from the model's text; `info` belongs to the observation answered."""
+
+
+class TextSpace(gymnasium.Space[str]):
+    """All strings (`gymnasium.spaces.Text` refuses characters outside a fixed set)."""
+
+    def __init__(self) -> None:
+        super().__init__(shape=None, dtype=None)
+
+    def contains(self, x: Any) -> bool:
+        """Return True for any string."""
+        return isinstance(x, str)
+
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
+        """Return a short printable string."""
+        letters = [chr(int(c)) for c in self.np_random.integers(97, 123, size=8)]
+        return "".join(letters)
+
+
+class TextEnv(gymnasium.Env[str, str]):
+    """Base class of AgentRL's environments; optional for others (only the names matter).
+
+    Subclasses set `prompt` and implement `panel`, `reset` and `step`.
+    """
+
+    prompt: ClassVar[Prompt]
+    observation_space: gymnasium.Space[str] = TextSpace()
+    action_space: gymnasium.Space[str] = TextSpace()
+
+    @classmethod
+    def panel(cls, split: str, **options: Any) -> TaskPanel:
+        """Return the task panel of a split.
+
+        Args:
+            split: one of the environment's splits, for example `train` or `heldout`.
+            options: the environment's own panel settings, for example how many tasks.
+        """
+        raise ConfigError(f"{cls.__name__} has no task panels; define `panel`.")
+
+    def fork(self) -> TextEnv:
+        """Return an independent environment in the same state (optional capability)."""
+        raise ConfigError(f"{type(self).__name__} cannot be forked; it does not define `fork`.")
+
+    @classmethod
+    def can_fork(cls) -> bool:
+        """Return True if `fork` is available."""
+        return cls.fork is not TextEnv.fork
+
+
+def episode_metrics(info: Info) -> dict[str, float]:
+    """Return the metrics of an episode from its last `info`: `success` and `score`."""
+    return {
+        "success": float(bool(info.get("won", False))),
+        "score": float(info.get("score", 0.0)),
+    }

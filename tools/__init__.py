@@ -1,0 +1,1 @@
+"""Tools an agent can call: search, browse, python.  Nothing is registered yet."""
