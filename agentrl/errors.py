@@ -2,7 +2,7 @@
 
     AgentRLError
     ├── ConfigError (ValueError)          a setting is wrong; the message names it and the fix
-    ├── UnknownNameError (KeyError)       no environment, algorithm, key ... of that name; names the nearest
+    ├── UnknownNameError (KeyError)       nothing of that name is registered
     ├── MissingExtraError (ImportError)   an optional package is not installed; names the extra
     ├── DataError (ValueError)            a file, panel or checkpoint is damaged or does not match
     ├── TemplateError (ValueError)        a chat template cannot be used token by token

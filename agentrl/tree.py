@@ -102,7 +102,7 @@ class Node:
         wanted = count if self.writer is Writer.MODEL else 0
         if len(self.logprobs) != wanted:
             raise DataError(
-                f"Node {self.id} ({self.writer}) has {count} ids but {len(self.logprobs)} log-probs."
+                f"Node {self.id} ({self.writer}) has {count} ids, {len(self.logprobs)} log-probs."
             )
         if len(self.entropies) not in (0, wanted):
             raise DataError(f"Node {self.id} has {len(self.entropies)} entropies for {count} ids.")
@@ -218,7 +218,7 @@ class Tree:
 
 
 @dataclass(slots=True)
-class Forest(Sequence[Tree]):  # type: ignore[misc]
+class Forest(Sequence[Tree]):
     """The trees of one rollout.
 
     Attributes:
