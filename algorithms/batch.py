@@ -38,6 +38,19 @@ class Stat(StrEnum):
     """Entropy under the weights at the start of the update; no gradient."""
     VALUES = "values"
     """Value head output at the position that predicts the token; with gradient."""
+    OLD_VALUES = "old_values"
+    """The same under the weights at the start of the update; no gradient."""
+
+    @property
+    def current(self) -> bool:
+        """True if it depends on the weights being trained, so every micro-batch computes it anew.
+
+        The others are computed once per update, before advantages are estimated.
+        """
+        return self in _CURRENT
+
+
+_CURRENT = frozenset({Stat.LOGPROBS, Stat.ENTROPY, Stat.ENTROPY_GRAD, Stat.VALUES})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,8 +66,11 @@ class Batch:
         rewards_BT: reward credited to single tokens (the last token of each turn); its row sums
             over an episode's rows equal `returns_B` before shaping.
         truncated_B: bool; the episode was cut by a limit rather than ended by the environment.
+        outcomes_B: the episode's return before shaping, read by group filters; set to `returns_B`
+            by `estimate_advantages` where it is missing.
         stats: statistics [B, T] by name.
         advantages_BT: set by the advantage slot; no gradient.
+        value_targets_BT: what the value head regresses to, set by advantages that use one.
     """
 
     mask_BT: Tensor
@@ -64,8 +80,15 @@ class Batch:
     turns_BT: Tensor
     rewards_BT: Tensor | None = None
     truncated_B: Tensor | None = None
+    outcomes_B: Tensor | None = None
     stats: dict[Stat, Tensor] = field(default_factory=dict)
     advantages_BT: Tensor | None = None
+    value_targets_BT: Tensor | None = None
+
+    @property
+    def valid_BT(self) -> Tensor:
+        """The mask as bool [B, T]."""
+        return self.mask_BT > 0
 
     def stat(self, name: Stat) -> Tensor:
         """Return a statistic.
@@ -88,6 +111,11 @@ class Batch:
         if self.advantages_BT is None:
             raise StatisticMissing("Advantages were read before they were estimated.")
         return self.advantages_BT
+
+    def keep(self, keep: Tensor) -> Batch:
+        """Return a copy whose mask is also 0 where `keep` (bool, [B] or [B, T]) is False."""
+        keep_BT = keep if keep.dim() == 2 else keep.unsqueeze(-1)
+        return replace(self, mask_BT=self.mask_BT * keep_BT.to(self.mask_BT.dtype))
 
     def with_stats(self, stats: Mapping[Stat, Tensor]) -> Batch:
         """Return a copy with more statistics."""

@@ -1,0 +1,161 @@
+"""Sequence-level advantages: one number per episode, repeated over its tokens.
+
+R is the episode's return, mu_g and sigma_g mean and unbiased standard deviation over the episodes
+of its group, k their number.  Advantages carry no gradient and are 0 at masked positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from agentrl.algorithms import masked
+from agentrl.algorithms.batch import Batch, Stat
+from agentrl.algorithms.checks import in_range, one_of
+from agentrl.algorithms.episodes import (
+    counted_rows,
+    episode_index,
+    episode_sum,
+    group_statistics,
+    group_sum,
+)
+
+SAMPLES = ("episodes", "rows")
+
+
+def spread(batch: Batch, advantages_B: Tensor) -> Batch:
+    """Return the batch with one advantage per row repeated over the row's valid tokens."""
+    per_row = advantages_B.detach().to(batch.returns_B.dtype).unsqueeze(-1)
+    return replace(batch, advantages_BT=masked.fill(per_row, batch.valid_BT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRelative:
+    """`(R - mu_g) / (sigma + epsilon)` (GRPO), or `R - mu_g` (Dr.GRPO).
+
+    Source: verl-project/verl:verl/trainer/ppo/core_algos.py, `compute_grpo_outcome_advantage`;
+    `scale="batch"` is huggingface/trl's `scale_rewards="batch"`.
+
+    Attributes:
+        scale: `group` divides by sigma_g, `batch` by the deviation over all episodes, `none` by 1.
+        epsilon: added to sigma (verl 1e-6, TRL 1e-4).
+        lone: a group with one counted episode has no baseline: `raw` keeps R (verl: mean 0,
+            deviation 1), `zero` learns nothing from it.
+        samples: `episodes` or `rows`, see `counted_rows`.
+    """
+
+    requires: ClassVar[frozenset[Stat]] = frozenset()
+    scale: str = "group"
+    epsilon: float = 1e-6
+    lone: str = "raw"
+    samples: str = "episodes"
+
+    def __post_init__(self) -> None:
+        one_of("scale", self.scale, ("group", "batch", "none"))
+        one_of("lone", self.lone, ("raw", "zero"))
+        one_of("samples", self.samples, SAMPLES)
+        in_range("epsilon", self.epsilon, 0)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Set the advantages."""
+        group = group_statistics(batch, batch.returns_B, self.samples)
+        lone_B = group.count_B <= 1
+        centred_B = batch.returns_B.double() - torch.where(lone_B, 0.0, group.mean_B)
+        if self.scale == "group":
+            centred_B = centred_B / (torch.where(lone_B, 1.0, group.std_B) + self.epsilon)
+        elif self.scale == "batch":
+            everyone = replace(
+                batch,
+                groups_B=torch.zeros_like(batch.groups_B),
+                episodes_B=episode_index(batch)[0],
+            )
+            std_B = group_statistics(everyone, batch.returns_B, self.samples).std_B
+            centred_B = centred_B / (std_B + self.epsilon)
+        if self.lone == "zero":
+            centred_B = torch.where(lone_B, 0.0, centred_B)
+        return spread(batch, centred_B)
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeReturn:
+    """`R` itself, no baseline (REINFORCE)."""
+
+    requires: ClassVar[frozenset[Stat]] = frozenset()
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Set the advantages."""
+        return spread(batch, batch.returns_B)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveOneOut:
+    """`R` minus the mean of the other episodes of the group, `(R - mu_g) k / (k - 1)` (RLOO).
+
+    Source: Ahmadian et al., Back to Basics (arXiv 2402.14740), section 3.2; a group with one
+    counted episode keeps R, as in verl's `compute_rloo_outcome_advantage`.
+
+    Attributes:
+        samples: `episodes` or `rows`, see `counted_rows`.
+    """
+
+    requires: ClassVar[frozenset[Stat]] = frozenset()
+    samples: str = "episodes"
+
+    def __post_init__(self) -> None:
+        one_of("samples", self.samples, SAMPLES)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Set the advantages."""
+        group = group_statistics(batch, batch.returns_B, self.samples)
+        returns_B = batch.returns_B.double()
+        others_B = group.count_B / (group.count_B - 1).clamp(min=1)
+        relative_B = (returns_B - group.mean_B) * others_B
+        return spread(batch, torch.where(group.count_B <= 1, returns_B, relative_B))
+
+
+@dataclass(frozen=True, slots=True)
+class LengthWeightedBaseline:
+    """`R - sum n_j R_j / sum n_j` over the group, n_j the valid tokens of episode j (OPO).
+
+    Source: verl-project/verl:verl/trainer/ppo/core_algos.py, `compute_opo_outcome_advantage`.
+    """
+
+    requires: ClassVar[frozenset[Stat]] = frozenset()
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Set the advantages."""
+        returns_B = batch.returns_B.double()
+        tokens_B = episode_sum(batch, batch.valid_BT.sum(-1).double())
+        weight_B = torch.where(counted_rows(batch), tokens_B, 0.0)
+        group_B = group_sum(batch.groups_B, weight_B).clamp(min=1)
+        weighted_B = torch.where(weight_B > 0, weight_B * returns_B, 0.0)
+        return spread(batch, returns_B - group_sum(batch.groups_B, weighted_B) / group_B)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledGroupMean:
+    """`alpha (R - mu_g)`, alpha = episodes / episodes with a non-zero return (GPG).
+
+    Source: verl-project/verl:verl/trainer/ppo/core_algos.py, `compute_gpg_outcome_advantage`; a
+    group with one counted episode keeps `alpha R`.
+
+    Attributes:
+        samples: `episodes` or `rows`, see `counted_rows`.
+    """
+
+    requires: ClassVar[frozenset[Stat]] = frozenset()
+    samples: str = "episodes"
+
+    def __post_init__(self) -> None:
+        one_of("samples", self.samples, SAMPLES)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Set the advantages."""
+        counted_B = counted_rows(batch, self.samples)
+        group = group_statistics(batch, batch.returns_B, self.samples)
+        signal = (counted_B & (batch.returns_B != 0)).sum().clamp(min=1)
+        baseline_B = torch.where(group.count_B <= 1, 0.0, group.mean_B)
+        return spread(batch, counted_B.sum() / signal * (batch.returns_B.double() - baseline_B))

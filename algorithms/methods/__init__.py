@@ -1,0 +1,1 @@
+"""Named algorithms, one small file per family; `agentrl.algorithms.registry` finds them."""

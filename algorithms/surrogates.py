@@ -1,0 +1,82 @@
+"""Per-token losses before aggregation, [B, T], to be minimised.
+
+A advantage, l log-prob, r ratio, lo and hi its bounds, sg stop-gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from agentrl.algorithms.batch import Stat
+from agentrl.algorithms.checks import in_range
+from agentrl.algorithms.slots import View
+
+
+def clamp_ratio(view: View) -> Tensor:
+    """Return clip(r, lo, hi) [B, T]."""
+    return torch.clamp(view.ratio_BT, min=view.bounds.low, max=view.bounds.high)
+
+
+@dataclass(frozen=True, slots=True)
+class PPOClip:
+    """`max(-A r, -A clip(r, lo, hi))`, optionally capped at `-A c` where A < 0 (dual clip).
+
+    The gradient is -A r dl unless A > 0 and r > hi, or A < 0 and r < lo, or A < 0 and r > c.
+
+    Source: PPO, eq. 7 (arXiv 1707.06347); dual clip: Ye et al. (arXiv 1912.09729), eq. 5.
+    verl-project/verl always applies the dual clip (c = 3); papers of the GRPO family have none,
+    so it is off unless set.
+
+    Attributes:
+        dual_clip: c, larger than 1; None switches it off.
+    """
+
+    requires: ClassVar[frozenset[Stat]] = frozenset()
+    needs_ratio_gradient: ClassVar[bool] = True
+    dual_clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.dual_clip is not None:
+            in_range("dual_clip", self.dual_clip, 1, open_low=True)
+
+    def __call__(self, view: View) -> Tensor:
+        """Return the loss [B, T]."""
+        advantages_BT = view.advantages_BT
+        loss_BT = torch.maximum(-advantages_BT * view.ratio_BT, -advantages_BT * clamp_ratio(view))
+        if self.dual_clip is None:
+            return loss_BT
+        capped_BT = torch.minimum(loss_BT, -advantages_BT * self.dual_clip)
+        return torch.where(advantages_BT < 0, capped_BT, loss_BT)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightPG:
+    """`-sg(clip(r, lo, hi)) A l`: every token keeps a gradient, its size is bounded.
+
+    With `UnitRatio` this is REINFORCE; with `TokenRatio` it is CISPO (arXiv 2506.13585, eq. 4).
+    """
+
+    requires: ClassVar[frozenset[Stat]] = frozenset({Stat.LOGPROBS})
+    needs_ratio_gradient: ClassVar[bool] = False
+    dual_clip: ClassVar[float | None] = None
+
+    def __call__(self, view: View) -> Tensor:
+        """Return the loss [B, T]."""
+        return -clamp_ratio(view).detach() * view.advantages_BT * view.stat(Stat.LOGPROBS)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioPG:
+    """`-A r`, no clipping anywhere."""
+
+    requires: ClassVar[frozenset[Stat]] = frozenset()
+    needs_ratio_gradient: ClassVar[bool] = True
+    dual_clip: ClassVar[float | None] = None
+
+    def __call__(self, view: View) -> Tensor:
+        """Return the loss [B, T]."""
+        return -view.advantages_BT * view.ratio_BT
