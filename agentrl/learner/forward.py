@@ -1,0 +1,75 @@
+"""Per-token statistics of the rows of one micro-batch, from one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+
+from agentrl.algorithms.batch import Stat
+from agentrl.learner.head import Predictions, predict
+from agentrl.learner.packing import MicroBatch
+from agentrl.learner.tree_attention import TreeAttention
+from agentrl.models.attention import hidden_states
+
+_ENTROPIES = (Stat.ENTROPY, Stat.ENTROPY_GRAD)
+
+
+def forward(
+    model: nn.Module,
+    micro: MicroBatch,
+    wanted: Collection[Stat],
+    *,
+    temperature: float = 1.0,
+    value_head: nn.Module | None = None,
+) -> tuple[dict[Stat, Tensor], Predictions]:
+    """Run the model over a micro-batch.
+
+    Shared tokens are computed once and then gathered into every row that has them, so that they
+    receive the sum of the gradients of all their rows.
+
+    Args:
+        model: a causal LM with AgentRL's attention installed.
+        micro: the laid-out rows.
+        wanted: statistics under the model's present weights (`Stat.current`); `LOGPROBS` always.
+        temperature: divides the logits; the rollout's, so that log-probs are comparable.
+        value_head: a module [M, d] -> [M, 1]; needed for `VALUES`.
+
+    Returns:
+        The statistics [B, T], with gradient where their names say so, and the predictions for the
+        M unique tokens.  Values at padding are finite and mean nothing.
+    """
+    context = TreeAttention(micro.runs)
+    hidden_Nd = hidden_states(model, micro.ids_N, micro.positions_N, context)
+    hidden_Md = hidden_Nd[micro.predictors_M]
+    weight_Vd: Tensor = model.get_output_embeddings().weight  # type: ignore[operator]
+    predictions = predict(
+        hidden_Md,
+        weight_Vd,
+        micro.targets_M,
+        temperature=temperature,
+        entropy=any(stat in wanted for stat in _ENTROPIES),
+    )
+    found = {Stat.LOGPROBS: predictions.logprobs_M}
+    if predictions.entropies_M is not None:
+        found[Stat.ENTROPY] = predictions.entropies_M.detach()
+        if Stat.ENTROPY_GRAD in wanted:
+            found[Stat.ENTROPY_GRAD] = predictions.entropies_M
+    if Stat.VALUES in wanted and value_head is not None:
+        found[Stat.VALUES] = value_head(hidden_Md)[:, 0].to(predictions.logprobs_M.dtype)
+    return {stat: values[micro.gather_BT] for stat, values in found.items()}, predictions
+
+
+@torch.no_grad()
+def forward_frozen(
+    model: nn.Module,
+    micro: MicroBatch,
+    wanted: Collection[Stat],
+    *,
+    temperature: float = 1.0,
+    value_head: nn.Module | None = None,
+) -> dict[Stat, Tensor]:
+    """As `forward`, without gradient and without the predictions."""
+    stats, _ = forward(model, micro, wanted, temperature=temperature, value_head=value_head)
+    return stats

@@ -1,0 +1,413 @@
+"""The learner: a forest in, better weights out."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agentrl.algorithms import controllers, metrics
+from agentrl.algorithms.algorithm import Algorithm
+from agentrl.algorithms.batch import Batch, Normaliser, Stat
+from agentrl.algorithms.estimate import estimate_advantages
+from agentrl.algorithms.loss import policy_loss, prepare
+from agentrl.algorithms.metrics import Metric
+from agentrl.errors import ConfigError
+from agentrl.learner.compatibility import check_model
+from agentrl.learner.forward import forward, forward_frozen
+from agentrl.learner.optimizer import Optimizer
+from agentrl.learner.packing import MicroBatch, lay_out, plan
+from agentrl.learner.rows import Rows, rows
+from agentrl.learner.settings import LearnerSettings
+from agentrl.models.attention import install
+from agentrl.tree import Forest
+
+_OLD = {
+    Stat.OLD_LOGPROBS: Stat.LOGPROBS,
+    Stat.OLD_ENTROPY: Stat.ENTROPY,
+    Stat.OLD_VALUES: Stat.VALUES,
+}
+"""Statistics under the weights at the start of an update, and what they are copies of."""
+
+
+class Learner:
+    """Trains a causal LM on forests with an algorithm.
+
+    Loss and gradient of an update do not depend on `microbatch_tokens`, on the order of the trees
+    or on padding, beyond rounding.  With one thread on one machine everything repeats bit for bit.
+
+    The *old* policy (`OLD_LOGPROBS`) is the model at the start of the update, whoever sampled the
+    tokens.  With one optimiser step per update and nothing reading it before the loss, it *is* the
+    current policy, so its forward pass is left out and the current log-probs are copied: exact,
+    because no weight has changed in between.
+
+    Attributes:
+        model: the trained model; AgentRL's attention is installed on it.
+        algorithm: as given; controllers make each update's own copy of it.
+        settings: of the optimisation.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        algorithm: Algorithm,
+        settings: LearnerSettings | None = None,
+        *,
+        temperature: float = 1.0,
+        total_steps: int = 0,
+        reference: nn.Module | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Prepare training.
+
+        Args:
+            model: a Hugging Face causal LM without active dropout.
+            algorithm: what to optimise.
+            settings: of the optimisation.
+            temperature: sampling temperature of the rollouts; all log-probs and entropies of
+                `update` are those of the tempered distribution, comparable with the engine's.
+            total_steps: optimiser steps after which a decaying schedule reaches 0.
+            reference: frozen policy for algorithms that read `REF_LOGPROBS`; by default a copy of
+                the model as it is at the first update.
+            seed: of the order of tasks where `updates_per_step` is above 1.
+
+        Raises:
+            ConfigError: a wrong setting, or a model the tree forward pass cannot reproduce.
+        """
+        self.settings = settings or LearnerSettings()
+        _check(self.settings, temperature, total_steps)
+        check_model(model)
+        install(model)
+        self.model = model
+        self.algorithm = algorithm
+        self._temperature = temperature
+        self._total_steps = total_steps
+        self._reference = None if reference is None else _freeze(reference)
+        self._owns_reference = False
+        self._controllers = controllers.start(algorithm)
+        self._generator = torch.Generator().manual_seed(seed)
+        weight: Tensor = model.get_output_embeddings().weight  # type: ignore[operator]
+        self._device = weight.device
+        self._value_head = self._make_value_head(weight)
+        self._optimizer = Optimizer(self._parameters(), self.settings, total_steps)
+        self._imitation: Optimizer | None = None
+        if self.settings.gradient_checkpointing:
+            model.gradient_checkpointing_enable(  # type: ignore[operator]
+                gradient_checkpointing_kwargs={"use_reentrant": False}
+            )
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of reinforcement learning made so far."""
+        return self._optimizer.steps
+
+    def update(self, forest: Forest) -> dict[str, float]:
+        """Learn from one rollout.
+
+        Args:
+            forest: what was sampled; failed episodes are ignored.
+
+        Returns:
+            Metrics of the algorithm and: `grad_norm`, `learning_rate`, `updates` made, `skipped`
+            ones, `rows`, `tokens/trained`, `tokens/unique` and `tokens/separate` (forwarded, and
+            what that would have been without sharing), `entropy`, `mismatch/mean` and
+            `mismatch/max` (absolute difference between the log-probs of engine and learner before
+            the first optimiser step, nats), `seconds`.
+
+        Raises:
+            TrainingDiverged: too many updates in a row were not finite.
+        """
+        start = time.perf_counter()
+        self._imitation = None  # its moments are not needed any more
+        algorithm = controllers.apply(self._controllers, self.algorithm)
+        found = rows(forest)
+        if not found.rows:
+            return {"rows": 0.0, "updates": 0.0, "seconds": time.perf_counter() - start}
+        self.model.train(self.settings.gradient_checkpointing)
+        batch = _to(found.batch, self._device)
+        batch = batch.with_stats(self._before(algorithm, found, batch))
+        batch = estimate_advantages(algorithm, batch)
+        reports = [
+            self._step(algorithm, found, batch, part, first=number == 0)
+            for number, part in enumerate(self._shares(found, batch))
+        ]
+        self.model.eval()
+        report = _merge(reports)
+        report["rows"] = float(len(found.rows))
+        if "entropy" not in report and Stat.OLD_ENTROPY in batch.stats:
+            entropy = Metric.mean(batch.stats[Stat.OLD_ENTROPY], batch.valid_BT)
+            report["entropy"] = entropy.value
+        episodes = len(set(found.batch.episodes_B.tolist()))
+        if report["updates"]:
+            controllers.observe(self._controllers, report, episodes)
+        return report | {"seconds": time.perf_counter() - start}
+
+    def supervised(self, forest: Forest, *, learning_rate: float | None = None) -> dict[str, float]:
+        """Imitate: one step of cross-entropy on the model tokens of all counted episodes.
+
+        The loss is the mean over the tokens of all rows at temperature 1.  Imitation has its own
+        AdamW moments and does not advance the learning-rate schedule.
+
+        Args:
+            forest: expert episodes; their log-probs are not read.
+            learning_rate: of this step; by default the setting.
+
+        Returns:
+            `loss` in nats per token, `accuracy` of greedy prediction, `grad_norm`,
+            `learning_rate`, `skipped`, `tokens/trained`, `tokens/unique`, `tokens/separate`,
+            `seconds`.
+        """
+        start = time.perf_counter()
+        if self._imitation is None:
+            self._imitation = Optimizer(self._parameters(), self.settings)
+        found = rows(forest)
+        if not found.rows:
+            return {"rows": 0.0, "seconds": time.perf_counter() - start}
+        self.model.train(self.settings.gradient_checkpointing)
+        batch = _to(found.batch, self._device)
+        parts = []
+        for micro in self._micro_batches(found, range(len(found.rows))):
+            stats, predictions = forward(self.model, micro, ())
+            valid_BT = batch.valid_BT[micro.rows_B]
+            losses_BT = torch.where(valid_BT, -stats[Stat.LOGPROBS], 0.0)
+            loss = losses_BT.sum() / batch.mask_BT.sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            hits_BT = predictions.greedy_M[micro.gather_BT]
+            accuracy = {"accuracy": Metric.share(hits_BT, valid_BT), "loss": Metric.sum(loss)}
+            parts.append(accuracy | _sizes(micro, valid_BT))
+        self.model.eval()
+        merged = metrics.combine(parts)
+        result = metrics.report(merged)
+        rate = self.settings.learning_rate if learning_rate is None else learning_rate
+        result |= self._imitation.step(merged["loss"].total, learning_rate=rate)
+        return result | {"seconds": time.perf_counter() - start}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a resumed run needs besides the model's weights.
+
+        A reference policy copied by the learner is included, one given to it is not.
+        """
+        return {
+            "optimizer": self._optimizer.state_dict(),
+            "imitation": None if self._imitation is None else self._imitation.state_dict(),
+            "controllers": [controller.state_dict() for controller in self._controllers],
+            "generator": self._generator.get_state(),
+            "value_head": None if self._value_head is None else self._value_head.state_dict(),
+            "reference": self._reference.state_dict()
+            if self._reference is not None and self._owns_reference
+            else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, on a learner with the same settings."""
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._imitation = None
+        if state["imitation"] is not None:
+            self._imitation = Optimizer(self._parameters(), self.settings)
+            self._imitation.load_state_dict(state["imitation"])
+        for controller, saved in zip(self._controllers, state["controllers"], strict=True):
+            controller.load_state_dict(saved)
+        self._generator.set_state(state["generator"])
+        if self._value_head is not None:
+            self._value_head.load_state_dict(state["value_head"])
+        if state["reference"] is not None:
+            self._copy_reference().load_state_dict(state["reference"])
+
+    def _parameters(self) -> list[nn.Parameter]:
+        own = [] if self._value_head is None else list(self._value_head.parameters())
+        return [*self.model.parameters(), *own]
+
+    def _make_value_head(self, like: Tensor) -> nn.Module | None:
+        if Stat.VALUES not in self.algorithm.requires:
+            return None
+        head = nn.Linear(like.shape[1], 1, device=like.device, dtype=like.dtype)
+        nn.init.zeros_(head.weight)  # values start at 0, whatever the seed
+        nn.init.zeros_(head.bias)
+        return head
+
+    def _copy_reference(self) -> nn.Module:
+        self._reference = _freeze(copy.deepcopy(self.model))
+        self._owns_reference = True
+        return self._reference
+
+    def _micro_batches(self, found: Rows, chosen: Sequence[int]) -> Iterator[MicroBatch]:
+        width = found.batch.mask_BT.shape[1]
+        for part in plan(found, chosen, self.settings.microbatch_tokens):
+            yield lay_out(found, part, width, self._device)
+
+    def _old_needed(self, algorithm: Algorithm, batch: Batch) -> set[Stat]:
+        """Return the statistics of the old policy that cost a forward pass of their own."""
+        needed = algorithm.requires & set(_OLD)
+        if self.settings.updates_per_step == 1:
+            needed &= _read_before_loss(algorithm)
+        if needed == {Stat.OLD_ENTROPY} and Stat.OLD_ENTROPY in batch.stats:
+            return set()  # the engine measured it
+        return set(needed)
+
+    def _before(self, algorithm: Algorithm, found: Rows, batch: Batch) -> dict[Stat, Tensor]:
+        """Compute the statistics that do not change during the update, [B, T]."""
+        everything = range(len(found.rows))
+        stats: dict[Stat, Tensor] = {}
+        old = self._old_needed(algorithm, batch)
+        if old:
+            wanted = {_OLD[stat] for stat in old}
+            current = self._frozen_stats(self.model, found, everything, wanted)
+            stats |= {stat: current[_OLD[stat]] for stat in old}
+        if Stat.REF_LOGPROBS in algorithm.requires:
+            model = self._reference if self._reference is not None else self._copy_reference()
+            reference = self._frozen_stats(model, found, everything, ())
+            stats[Stat.REF_LOGPROBS] = reference[Stat.LOGPROBS]
+        return stats
+
+    def _frozen_stats(
+        self, model: nn.Module, found: Rows, chosen: Sequence[int], wanted: Collection[Stat]
+    ) -> dict[Stat, Tensor]:
+        """Compute statistics without gradient; rows that are not chosen stay 0."""
+        stats: dict[Stat, Tensor] = {}
+        for micro in self._micro_batches(found, chosen):
+            part = forward_frozen(
+                model, micro, wanted, temperature=self._temperature, value_head=self._value_head
+            )
+            for name, values_BT in part.items():
+                whole = stats.setdefault(name, values_BT.new_zeros(found.batch.mask_BT.shape))
+                whole[micro.rows_B] = values_BT
+        return stats
+
+    def _shares(self, found: Rows, batch: Batch) -> list[list[int]]:
+        """Divide the rows that have something to learn into optimiser batches of whole trees."""
+        alive = batch.valid_BT.any(-1).tolist()
+        by_tree: dict[int, list[int]] = {}
+        for index, row in enumerate(found.rows):
+            if alive[index]:
+                by_tree.setdefault(row.tree, []).append(index)
+        trees = list(by_tree)
+        count = min(self.settings.updates_per_step, len(trees))
+        if count > 1:
+            order = torch.randperm(len(trees), generator=self._generator).tolist()
+            trees = [trees[position] for position in order]
+        cuts = [round(part * len(trees) / max(count, 1)) for part in range(count + 1)]
+        return [
+            [index for tree in trees[low:high] for index in by_tree[tree]]
+            for low, high in pairwise(cuts)
+        ]
+
+    def _step(
+        self, algorithm: Algorithm, found: Rows, batch: Batch, chosen: list[int], *, first: bool
+    ) -> dict[str, float]:
+        """Make one optimiser step on some rows."""
+        whole = batch.rows(torch.tensor(chosen, device=self._device))
+        normaliser = Normaliser.of(whole.mask_BT)
+        prepared = None
+        if algorithm.prepare_requires:
+            wanted = {stat for stat in algorithm.prepare_requires if stat.current}
+            stats = self._frozen_stats(self.model, found, chosen, wanted) if wanted else {}
+            index = torch.tensor(chosen, device=self._device)
+            ready = whole.with_stats({name: values[index] for name, values in stats.items()})
+            prepared = prepare(algorithm, self._with_old(algorithm, ready))
+        parts, worst = [], 0.0
+        for micro in self._micro_batches(found, chosen):
+            part = self._with_current(algorithm, micro, batch)
+            loss = policy_loss(algorithm, part, normaliser, prepared=prepared)
+            loss.value.backward()  # type: ignore[no-untyped-call]
+            parts.append(loss.metrics | _sizes(micro, part.valid_BT))
+            if first and Stat.ROLLOUT_LOGPROBS in part.stats:
+                gap_BT = _mismatch(part)
+                parts.append({"mismatch/mean": Metric.mean(gap_BT, part.valid_BT)})
+                worst = max(worst, float(gap_BT.max()))
+        merged = metrics.combine(parts)
+        report = metrics.report(merged)
+        if first:
+            report["mismatch/max"] = worst
+        return report | self._optimizer.step(merged["loss"].total)
+
+    def _with_current(self, algorithm: Algorithm, micro: MicroBatch, batch: Batch) -> Batch:
+        """Return the rows of a micro-batch with the statistics of the current weights."""
+        wanted = {stat for stat in algorithm.requires if stat.current}
+        if Stat.OLD_ENTROPY not in batch.stats:
+            wanted.add(Stat.ENTROPY)  # to copy it, and for the metrics
+        stats, _ = forward(
+            self.model,
+            micro,
+            wanted,
+            temperature=self._temperature,
+            value_head=self._value_head,
+        )
+        return self._with_old(algorithm, batch.rows(micro.rows_B).with_stats(stats))
+
+    @staticmethod
+    def _with_old(algorithm: Algorithm, batch: Batch) -> Batch:
+        """Copy current statistics to the old ones that had no forward pass of their own."""
+        copies = {
+            old: batch.stats[new].detach()
+            for old, new in _OLD.items()
+            if old in algorithm.requires and old not in batch.stats and new in batch.stats
+        }
+        return batch.with_stats(copies)
+
+
+def _check(settings: LearnerSettings, temperature: float, total_steps: int) -> None:
+    if not temperature > 0:
+        raise ConfigError(
+            f"`rollout.temperature` is {temperature}; training needs a temperature > 0, because a "
+            "greedy rollout explores nothing and has no log-probs to compare with."
+        )
+    if settings.schedule != "constant" and total_steps <= settings.warmup_steps:
+        raise ConfigError(
+            f"`learner.schedule` is {settings.schedule!r} over {total_steps} optimiser steps, but "
+            f"`learner.warmup_steps` is {settings.warmup_steps}; make the run longer (`steps`), "
+            "the warm-up shorter, or the schedule constant."
+        )
+
+
+def _freeze(model: nn.Module) -> nn.Module:
+    install(model)
+    return model.eval().requires_grad_(False)
+
+
+def _read_before_loss(algorithm: Algorithm) -> frozenset[Stat]:
+    """Return the statistics that slots read before the first micro-batch's forward pass."""
+    early: list[Any] = [*algorithm.reward_shaping, algorithm.advantage, *algorithm.transforms]
+    early += [algorithm.group_filter, *algorithm.sample_filters]
+    needs = [slot.requires for slot in early if hasattr(slot, "requires")]
+    return algorithm.prepare_requires.union(*needs)
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    moved = {
+        item.name: value.to(device)
+        for item in fields(batch)
+        if isinstance(value := getattr(batch, item.name), Tensor)
+    }
+    stats = {name: value.to(device) for name, value in batch.stats.items()}
+    return replace(batch, stats=stats, **moved)
+
+
+def _mismatch(batch: Batch) -> Tensor:
+    """Return the absolute gap between learner and engine log-probs [B, T], 0 where masked."""
+    gap_BT = batch.stat(Stat.LOGPROBS).detach() - batch.stat(Stat.ROLLOUT_LOGPROBS)
+    return torch.where(batch.valid_BT, gap_BT.abs(), 0.0)
+
+
+def _sizes(micro: MicroBatch, valid_BT: Tensor) -> dict[str, Metric]:
+    counts = {
+        "tokens/trained": valid_BT.sum(),
+        "tokens/unique": torch.tensor(len(micro.ids_N)),
+        "tokens/separate": torch.tensor(micro.separate_tokens),
+    }
+    return {name: Metric.sum(count) for name, count in counts.items()}
+
+
+def _merge(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return means over the optimiser steps of an update; counts are added up."""
+    added = ("tokens/trained", "tokens/unique", "tokens/separate", "tokens/effective", "skipped")
+    merged = {}
+    for name in dict.fromkeys(key for report in reports for key in report):
+        values = [report[name] for report in reports if name in report]
+        merged[name] = sum(values) if name in added else sum(values) / len(values)
+    return merged | {"updates": len(reports) - merged.get("skipped", 0.0)}

@@ -1,0 +1,151 @@
+"""From trees to rows: which sampled token is trained where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agentrl.algorithms.batch import Batch, Stat
+from agentrl.tree import Episode, Forest, Node, StopReason, Tree, Writer
+
+_TRUNCATIONS = (StopReason.TRUNCATED_TURNS, StopReason.TRUNCATED_TOKENS)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sequence of one counted episode, and the sampled spans it is responsible for.
+
+    The T axis of the batch is the concatenation of the ids of `nodes`: token t of the row is at
+    one (node id, offset) of the tree.  Spans of the path that an earlier row of the same episode
+    already holds are context here.
+
+    Attributes:
+        tree: index of the tree in the forest.
+        episode: index of the episode in `Tree.episodes`.
+        nodes: ids of the model nodes to train, in path order; at least one token in total.
+    """
+
+    tree: int
+    episode: int
+    nodes: tuple[int, ...]
+
+    @property
+    def last(self) -> int:
+        """The node with which the part of the sequence ends that has to be computed."""
+        return self.nodes[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A forest as an algorithm sees it.
+
+    Attributes:
+        trees: the trees of the forest.
+        rows: where the tokens of each batch row lie; same order as the B axis.
+        batch: mask, groups (index of the tree), episodes (unique over the forest), returns, turns,
+            rewards, truncation, the engine's log-probs, and as `OLD_ENTROPY` the engine's
+            entropies if every token has an exact one.
+    """
+
+    trees: Sequence[Tree]
+    rows: tuple[Row, ...]
+    batch: Batch
+
+    def spans(self, row: Row) -> list[Node]:
+        """Return the trained nodes of a row."""
+        return [self.trees[row.tree].nodes[node] for node in row.nodes]
+
+
+def rows(forest: Forest) -> Rows:
+    """Turn the counted episodes of a forest into rows.
+
+    Each sampled token of a counted episode lands in exactly one row of that episode; a token that
+    several episodes share is in one row of each.  Failed episodes leave no trace.
+
+    Args:
+        forest: trees of one rollout.
+
+    Returns:
+        The rows; the batch has no rows if nothing was sampled.
+    """
+    index: list[Row] = []
+    episodes: list[int] = []
+    counter = 0
+    for position, tree in enumerate(forest.trees):
+        for number, episode in enumerate(tree.episodes):
+            if not episode.counts:
+                continue
+            found = [Row(position, number, nodes) for nodes in _assign(tree, episode)]
+            index += found
+            episodes += [counter] * len(found)
+            counter += 1
+    return Rows(forest.trees, tuple(index), _batch(forest.trees, index, episodes))
+
+
+def _assign(tree: Tree, episode: Episode) -> Iterator[tuple[int, ...]]:
+    """Yield the newly met non-empty model nodes of each sequence that has some."""
+    seen: set[int] = set()
+    for last in episode.sequences:
+        fresh = [
+            node.id
+            for node in tree.path(last)
+            if node.writer is Writer.MODEL and node.ids and node.id not in seen
+        ]
+        seen.update(fresh)
+        if fresh:
+            yield tuple(fresh)
+
+
+def _batch(trees: Sequence[Tree], index: Sequence[Row], episodes: Sequence[int]) -> Batch:
+    spans = [[trees[row.tree].nodes[node] for node in row.nodes] for row in index]
+    ends = [trees[row.tree].episodes[row.episode] for row in index]
+    everything = [node for nodes in spans for node in nodes]
+    stats = {}
+    if all(len(node.logprobs) == len(node.ids) for node in everything):
+        stats[Stat.ROLLOUT_LOGPROBS] = _pad([_join(n.logprobs for n in nodes) for nodes in spans])
+    if all(node.entropy_exact and len(node.entropies) == len(node.ids) for node in everything):
+        stats[Stat.OLD_ENTROPY] = _pad([_join(n.entropies for n in nodes) for nodes in spans])
+    return Batch(
+        mask_BT=_pad([[1.0] * sum(len(n.ids) for n in nodes) for nodes in spans]),
+        groups_B=torch.tensor([row.tree for row in index], dtype=torch.long),
+        episodes_B=torch.tensor(episodes, dtype=torch.long),
+        returns_B=torch.tensor([end.reward for end in ends], dtype=torch.float32),
+        turns_BT=_pad([_join([n.turn] * len(n.ids) for n in nodes) for nodes in spans], -1).long(),
+        rewards_BT=_pad(_rewards(index, spans, ends)),
+        truncated_B=torch.tensor([end.stop in _TRUNCATIONS for end in ends], dtype=torch.bool),
+        stats=stats,
+    )
+
+
+def _rewards(
+    index: Sequence[Row], spans: Sequence[Sequence[Node]], ends: Sequence[Episode]
+) -> list[list[float]]:
+    """Put each span's reward on its last token, and what is left on the episode's last token.
+
+    The remainder is reward that belongs to no span, for example a judge's score of the whole
+    episode; with it the sum over an episode is its return.
+    """
+    rewards = [_join([0.0] * (len(n.ids) - 1) + [n.reward] for n in nodes) for nodes in spans]
+    paid = 0.0
+    for position, (row, values) in enumerate(zip(index, rewards, strict=True)):
+        paid += sum(values)
+        following = index[position + 1] if position + 1 < len(index) else None
+        if following is None or (following.tree, following.episode) != (row.tree, row.episode):
+            remainder = ends[position].reward - paid
+            values[-1] += remainder if abs(remainder) > 1e-9 else 0.0
+            paid = 0.0
+    return rewards
+
+
+def _join(parts: Iterable[Sequence[float]]) -> list[float]:
+    return [value for part in parts for value in part]
+
+
+def _pad(values: Sequence[Sequence[float]], fill: float = 0.0) -> Tensor:
+    """Return [B, T] float32, padded on the right."""
+    width = max(map(len, values), default=0)
+    filled = [[*row, *[fill] * (width - len(row))] for row in values]
+    return torch.tensor(filled, dtype=torch.float32).reshape(len(values), width)
