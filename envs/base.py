@@ -5,7 +5,8 @@ trained it also names, on its class:
 
 * `prompt`: how a task and an observation are shown to the model and how an action is read from the
   model's text (`Prompt`);
-* `panel(split, **options)`: its task panels.
+* `panel(split, **options)`: its task panels;
+* optionally `prompts`: other ways of showing it, by name.
 
 Environments live in worker processes; the class attributes are read in the main process, so the
 module that defines an environment must import quickly and must not import torch.
@@ -59,8 +60,9 @@ class ParsedAction:
 class Prompt(Protocol):
     """How an environment talks to a model."""
 
-    stop_strings: tuple[str, ...]
-    """Texts that end a model turn, besides the tokenizer's end-of-turn token."""
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        """Texts that end a model turn, besides the tokenizer's end-of-turn token."""
 
     def system(self, info: Info) -> str | None:
         """Return the system message for the task described by the reset's `info`, if any."""
@@ -95,6 +97,7 @@ class TextEnv(gymnasium.Env[str, str]):
     """
 
     prompt: ClassVar[Prompt]
+    prompts: ClassVar[Mapping[str, Prompt]] = {}
     observation_space: gymnasium.Space[str] = TextSpace()
     action_space: gymnasium.Space[str] = TextSpace()
 
