@@ -11,7 +11,7 @@ from agentrl.algorithms.batch import Batch, Normaliser, Stat
 from agentrl.algorithms.estimate import estimate_advantages
 from agentrl.algorithms.loss import Loss, policy_loss, prepare
 from agentrl.algorithms.metrics import Metric, combine, report
-from agentrl.algorithms.registry import describe, get, names, register, settings
+from agentrl.algorithms.registry import get, listing, names, register, settings
 
 __all__ = [
     "Algorithm",
@@ -21,9 +21,9 @@ __all__ = [
     "Normaliser",
     "Stat",
     "combine",
-    "describe",
     "estimate_advantages",
     "get",
+    "listing",
     "names",
     "policy_loss",
     "prepare",

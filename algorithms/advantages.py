@@ -17,7 +17,6 @@ from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range, one_of
 from agentrl.algorithms.episodes import (
     counted_rows,
-    episode_index,
     episode_sum,
     group_statistics,
     group_sum,
@@ -67,11 +66,7 @@ class GroupRelative:
         if self.scale == "group":
             centred_B = centred_B / (torch.where(lone_B, 1.0, group.std_B) + self.epsilon)
         elif self.scale == "batch":
-            everyone = replace(
-                batch,
-                groups_B=torch.zeros_like(batch.groups_B),
-                episodes_B=episode_index(batch)[0],
-            )
+            everyone = replace(batch, groups_B=torch.zeros_like(batch.groups_B))
             std_B = group_statistics(everyone, batch.returns_B, self.samples).std_B
             centred_B = centred_B / (std_B + self.epsilon)
         if self.lone == "zero":

@@ -60,7 +60,8 @@ class Batch:
     Attributes:
         mask_BT: float or bool; 1 = sampled by the policy and allowed to learn.
         groups_B: integer group of each row; equal value = same task.
-        episodes_B: integer episode of each row; an episode has several rows in `window` mode.
+        episodes_B: integer episode of each row, unique over the batch; an episode has several
+            rows in `window` mode, ordered in time by their turns.
         returns_B: sum of the episode's rewards, shaped.
         turns_BT: integer turn of each token, -1 at padding.
         rewards_BT: reward credited to single tokens (the last token of each turn); its row sums

@@ -17,13 +17,9 @@ from agentrl.algorithms.batch import Batch
 
 
 def episode_index(batch: Batch) -> tuple[Tensor, int]:
-    """Return (index 0..E-1 of each row's episode [B], E).
-
-    Episode integers are unique within a group at least, so the key is the pair.
-    """
-    pairs = torch.stack([batch.groups_B, batch.episodes_B], dim=-1)
-    unique, index_B = torch.unique(pairs, dim=0, return_inverse=True)
-    return index_B, unique.shape[0]
+    """Return (index 0..E-1 of each row's episode [B], number of episodes E)."""
+    unique, index_B = torch.unique(batch.episodes_B, return_inverse=True)
+    return index_B, len(unique)
 
 
 def episode_sum(batch: Batch, values_B: Tensor) -> Tensor:

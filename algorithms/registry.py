@@ -26,8 +26,18 @@ Factory = Callable[..., Algorithm]
 
 _METHODS = "agentrl.algorithms.methods"
 _factories: dict[str, str | Factory] = {
+    "cispo": f"{_METHODS}.cispo:cispo",
+    "dapo": f"{_METHODS}.dapo:dapo",
     "dr_grpo": f"{_METHODS}.grpo:dr_grpo",
+    "gpg": f"{_METHODS}.reinforce:gpg",
     "grpo": f"{_METHODS}.grpo:grpo",
+    "gspo": f"{_METHODS}.gspo:gspo",
+    "opo": f"{_METHODS}.reinforce:opo",
+    "ppo": f"{_METHODS}.ppo:ppo",
+    "reinforce": f"{_METHODS}.reinforce:reinforce",
+    "reinforce_pp": f"{_METHODS}.reinforce_pp:reinforce_pp",
+    "reinforce_pp_baseline": f"{_METHODS}.reinforce_pp:reinforce_pp_baseline",
+    "rloo": f"{_METHODS}.reinforce:rloo",
 }
 _entry_points_read = False
 
@@ -66,9 +76,9 @@ def factory(name: str) -> Factory:
     return found
 
 
-def describe() -> dict[str, str]:
-    """Return the first docstring line of every algorithm, by name."""
-    return {name: (inspect.getdoc(factory(name)) or "").partition("\n")[0] for name in names()}
+def listing() -> list[tuple[str, str]]:
+    """Return name and first docstring line of every algorithm, sorted by name."""
+    return [(name, (inspect.getdoc(factory(name)) or "").partition("\n")[0]) for name in names()]
 
 
 def settings(name: str) -> dict[str, Any]:
