@@ -1,0 +1,341 @@
+"""Which sequence sits in which slot: continuing, forking, sharing and evicting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentrl.engines.embedded.sequence import CachedSequence, Prefix, Use, common_length
+from agentrl.engines.embedded.store import KVShape, KVStore
+
+_FIRST_SLOTS = 8
+_FIRST_CAPACITY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The cached sequence that shares most with a prompt.
+
+    Attributes:
+        source: the sequence, or None.
+        length: shared tokens that are computed.
+    """
+
+    source: CachedSequence | None = None
+    length: int = 0
+
+
+class SequenceCache:
+    """Slots under a memory budget.
+
+    Every sequence has a *tail* slot.  A long beginning that several sequences share (the prompt of
+    a group) moves to a second store, where it is kept and attended to once.
+    """
+
+    def __init__(self, shape: KVShape, budget: int, share_from: int | None) -> None:
+        """Start empty.
+
+        Args:
+            shape: layout of one cached token.
+            budget: bytes that both stores together may take.
+            share_from: shortest prompt worth sharing instead of copying; None never shares.
+        """
+        self.budget = budget
+        self.share_from = share_from
+        self.tails = KVStore(shape)
+        self.prefixes = KVStore(shape)
+        self.sequences: list[CachedSequence] = []
+        self.evictions = 0
+        self._sessions: dict[str, CachedSequence] = {}
+        self._live_prefixes: list[Prefix] = []
+        self._clock = 0
+
+    # -- finding ---------------------------------------------------------------------------------
+
+    def find(self, tokens: list[int], session: str | None) -> Match:
+        """Find where most of `tokens` is cached already; the last token never counts."""
+        limit = len(tokens) - 1
+        own = self._sessions.get(session) if session is not None else None
+        if own is not None and own.use is not Use.RUNNING:
+            length = common_length(own.tokens, tokens, min(limit, own.computed))
+            if length == own.computed:
+                return Match(own, length)
+        best = Match()
+        for sequence in self.sequences:
+            reach = min(limit, sequence.computed)
+            if reach > best.length:
+                length = common_length(sequence.tokens, tokens, reach)
+                if length > best.length:
+                    best = Match(sequence, length)
+        return best
+
+    def find_pending(self, tokens: list[int]) -> Match:
+        """Find the running sequence whose prompt, once computed, shares most with `tokens`."""
+        best = Match()
+        limit = len(tokens) - 1
+        for sequence in self.sequences:
+            if sequence.use is Use.RUNNING and sequence.computed < len(sequence.tokens) - 1:
+                length = common_length(sequence.tokens, tokens, limit)
+                if length > best.length:
+                    best = Match(sequence, length)
+        return best
+
+    # -- opening and closing ---------------------------------------------------------------------
+
+    def open(
+        self, tokens: list[int], session: str | None, match: Match, force: bool
+    ) -> CachedSequence | None:
+        """Give `tokens` a slot, with the matched beginning in it; None if there is no room.
+
+        `force` goes beyond the budget rather than return None: something must always run.
+        """
+        source = match.source
+        own = source is not None and source.use is not Use.RUNNING
+        if source is not None and own and self._may_take_over(source, session, match.length):
+            return self._take_over(source, tokens, session, match.length)
+        slot = self._free_slot(source, force=force and not own)
+        if slot is None:
+            if source is None or not own:
+                return None
+            return self._take_over(source, tokens, session, match.length)
+        sequence = CachedSequence(tokens, slot, session)
+        self.sequences.append(sequence)
+        self._touch(sequence)
+        if source is not None:
+            self._join_prefix(source, sequence, match.length)
+        if not self.reserve(sequence, len(tokens), force, spared=source):
+            self.drop(sequence)
+            return None
+        if source is not None:
+            self._copy(source, sequence, match.length)
+        return sequence
+
+    def _may_take_over(self, source: CachedSequence, session: str | None, length: int) -> bool:
+        """Whether continuing in place loses nothing that somebody may still want."""
+        if session is not None and source is self._sessions.get(session):
+            return True
+        return source.use is Use.RELEASED and length == source.computed
+
+    def _take_over(
+        self, source: CachedSequence, tokens: list[int], session: str | None, length: int
+    ) -> CachedSequence:
+        if source.session is not None and source.session != session:
+            self._sessions.pop(source.session, None)
+        if source.prefix is not None and length < source.prefix.length:
+            self._unshare(source, length)
+        source.tokens, source.session, source.computed = tokens, session, length
+        source.use = Use.RUNNING
+        self._touch(source)
+        return source
+
+    def _join_prefix(self, source: CachedSequence, target: CachedSequence, length: int) -> None:
+        if source.prefix is None and self._worth_sharing(length, len(target.tokens)):
+            self._share(source, length)
+        if source.prefix is not None and source.prefix.length <= length:
+            source.prefix.users += 1
+            target.prefix = source.prefix
+
+    def _copy(self, source: CachedSequence, target: CachedSequence, length: int) -> None:
+        """Copy what `target` has in common with `source` beyond their shared prefix, if any."""
+        if source.prefix is target.prefix:
+            self.tails.copy(self.tails, source.slot, 0, target.slot, length - target.start)
+        else:
+            assert source.prefix is not None
+            self.tails.copy(self.prefixes, source.prefix.slot, 0, target.slot, length)
+        target.computed = length
+
+    def rest(self, sequence: CachedSequence) -> None:
+        """End serving a request; the sequence stays as long as its slot is not needed."""
+        session = sequence.session
+        sequence.use = Use.RELEASED if session is None else Use.IDLE
+        if session is not None:
+            other = self._sessions.get(session)
+            if other is not None and other is not sequence and other.use is Use.IDLE:
+                other.use, other.session = Use.RELEASED, None
+            self._sessions[session] = sequence
+        self._touch(sequence)
+
+    def release(self, session: str) -> None:
+        """Forget a session; what it cached may be overwritten from now on."""
+        self._sessions.pop(session, None)
+        for sequence in self.sequences:
+            if sequence.session == session:
+                sequence.session = None
+                if sequence.use is Use.IDLE:
+                    sequence.use = Use.RELEASED
+
+    def drop(self, sequence: CachedSequence) -> None:
+        """Free the slot of a sequence."""
+        self.sequences.remove(sequence)
+        session = sequence.session
+        if session is not None and self._sessions.get(session) is sequence:
+            del self._sessions[session]
+        self._leave_prefix(sequence)
+
+    def clear(self) -> None:
+        """Drop everything; the memory stays allocated."""
+        self.sequences.clear()
+        self._sessions.clear()
+        self._live_prefixes.clear()
+
+    def free(self) -> None:
+        """Drop everything and give the memory back."""
+        self.clear()
+        self.tails.resize(0, 0)
+        self.prefixes.resize(0, 0)
+
+    def _touch(self, sequence: CachedSequence) -> None:
+        self._clock += 1
+        sequence.clock = self._clock
+
+    # -- shared prefixes -------------------------------------------------------------------------
+
+    def _worth_sharing(self, length: int, prompt: int) -> bool:
+        # A short common part of two different prompts (a system text) is better copied: sharing it
+        # would stand in the way of sharing the longer prompt of each group.
+        return (
+            self.share_from is not None and length >= self.share_from and 4 * length >= 3 * prompt
+        )
+
+    def _share(self, source: CachedSequence, length: int) -> None:
+        """Move the first tokens of `source` to the prefix store, if the budget allows it."""
+        slot = self._prefix_slot(length)
+        if slot is None:
+            return
+        prefix = Prefix(slot, length, users=1)
+        self._live_prefixes.append(prefix)
+        self.prefixes.copy(self.tails, source.slot, 0, slot, length)
+        self.tails.copy(self.tails, source.slot, length, source.slot, source.computed - length)
+        source.prefix = prefix
+
+    def _unshare(self, sequence: CachedSequence, length: int) -> None:
+        """Copy the first tokens of a shared prefix back into the sequence's own slot."""
+        assert sequence.prefix is not None
+        prefix = sequence.prefix
+        sequence.prefix, sequence.computed = None, 0
+        self.reserve(sequence, length + 1, force=True)
+        self.tails.copy(self.prefixes, prefix.slot, 0, sequence.slot, length)
+        sequence.prefix = prefix
+        self._leave_prefix(sequence)
+
+    def _leave_prefix(self, sequence: CachedSequence) -> None:
+        prefix, sequence.prefix = sequence.prefix, None
+        if prefix is None:
+            return
+        prefix.users -= 1
+        if prefix.users == 0:
+            self._live_prefixes.remove(prefix)
+            if not self._live_prefixes and 2 * self.prefixes.bytes > self.budget:
+                self.prefixes.resize(0, 0)
+
+    def _prefix_slot(self, length: int) -> int | None:
+        store = self.prefixes
+        taken = {prefix.slot for prefix in self._live_prefixes}
+        capacity = store.capacity
+        if length > capacity:
+            capacity = -(-length // _FIRST_CAPACITY) * _FIRST_CAPACITY
+        if len(taken) < store.slots and capacity == store.capacity:
+            return min(set(range(store.slots)) - taken)
+        slots = max(store.slots, 1) if len(taken) < store.slots else max(2 * store.slots, 1)
+        if store.bytes_of(slots, capacity) + self.tails.bytes > self.budget:
+            return None
+        keep = sorted(self._live_prefixes, key=lambda prefix: prefix.slot)
+        store.resize(slots, capacity, [prefix.slot for prefix in keep])
+        for slot, prefix in enumerate(keep):
+            prefix.slot = slot
+        return len(keep)
+
+    # -- room ------------------------------------------------------------------------------------
+
+    def reserve(
+        self,
+        sequence: CachedSequence,
+        length: int,
+        force: bool,
+        spared: CachedSequence | None = None,
+    ) -> bool:
+        """Make room for `length` tokens of `sequence`; False if the budget does not allow it."""
+        need = length - sequence.start
+        if need <= self.tails.capacity:
+            return True
+        capacity = max(self.tails.capacity, _FIRST_CAPACITY)
+        while capacity < need:
+            capacity *= 2
+        while len(self.sequences) > self._slots_within(capacity):
+            victim = self._oldest((sequence, spared))
+            if victim is None:
+                if not force:
+                    return False
+                break
+            self._evict(victim)
+        slots = min(self.tails.slots, max(self._slots_within(capacity), len(self.sequences)))
+        self._resize(slots, capacity)
+        return True
+
+    def _slots_within(self, capacity: int) -> int:
+        left = max(self.budget - self.prefixes.bytes, 0)
+        return left // max(self.tails.bytes_of(1, capacity), 1)
+
+    def _resize(self, slots: int, capacity: int) -> None:
+        keep = sorted(self.sequences, key=lambda sequence: sequence.slot)
+        self.tails.resize(slots, capacity, [sequence.slot for sequence in keep])
+        for slot, sequence in enumerate(keep):
+            sequence.slot = slot
+
+    def _free_slot(self, source: CachedSequence | None, force: bool) -> int | None:
+        """A slot for a new sequence; `source`, which is about to be copied, is not evicted."""
+        if len(self.sequences) >= self.tails.slots:
+            victim = self._oldest((source,), Use.RELEASED)
+            if victim is not None:
+                self.drop(victim)
+            elif not self._grow() and not self._make_room(source, force):
+                return None
+        taken = {sequence.slot for sequence in self.sequences}
+        return min(set(range(self.tails.slots)) - taken)
+
+    def _grow(self) -> bool:
+        capacity = self.tails.capacity or _FIRST_CAPACITY
+        most = self._slots_within(capacity)
+        if most <= self.tails.slots:
+            # Long sequences may have left; with shorter slots more of them fit.
+            longest = max((_extent(sequence) for sequence in self.sequences), default=0)
+            capacity = _FIRST_CAPACITY
+            while capacity < longest:
+                capacity *= 2
+            most = self._slots_within(capacity) if capacity < self.tails.capacity else 0
+        slots = min(max(_FIRST_SLOTS, 2 * self.tails.slots), most)
+        if slots <= len(self.sequences):
+            return False
+        self._resize(slots, capacity)
+        return True
+
+    def _make_room(self, source: CachedSequence | None, force: bool) -> bool:
+        victim = self._oldest((source,))
+        if victim is not None:
+            self._evict(victim)
+            return True
+        if force:
+            self._resize(len(self.sequences) + 1, self.tails.capacity or _FIRST_CAPACITY)
+        return force
+
+    def _oldest(
+        self, spared: tuple[CachedSequence | None, ...], use: Use | None = None
+    ) -> CachedSequence | None:
+        """The sequence to give up first: released before idle, then the least recently used."""
+        victims = [
+            sequence
+            for sequence in self.sequences
+            if sequence not in spared
+            and sequence.use is not Use.RUNNING
+            and (use is None or sequence.use is use)
+        ]
+        return min(victims, key=lambda s: (s.use is Use.IDLE, s.clock), default=None)
+
+    def _evict(self, victim: CachedSequence) -> None:
+        self.evictions += 1
+        self.drop(victim)
+
+
+def _extent(sequence: CachedSequence) -> int:
+    """Tail positions that a sequence needs."""
+    running = sequence.use is Use.RUNNING
+    return (len(sequence.tokens) if running else sequence.computed) - sequence.start
