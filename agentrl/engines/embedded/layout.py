@@ -106,9 +106,10 @@ def _block(group: list[Work], start: int, device: torch.device, dtype: torch.dty
     stop = start + sum(count for _, count in group)
     take, put = _cells(group, rows, row_count, width, device)
     begins = [0] * row_count
-    for row, (sequence, _) in zip(rows, group, strict=True):
+    length = 0
+    for row, (sequence, count) in zip(rows, group, strict=True):
         begins[row] = sequence.computed - sequence.start
-    length = max(begins) + width
+        length = max(length, begins[row] + count)
     bias = _bias(begins, width, length, device, dtype)
     shared = None
     if group[0][0].prefix is not None:
