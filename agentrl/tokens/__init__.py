@@ -1,1 +1,15 @@
-"""."""
+"""Tokens in, tokens out: chat templates as token ids that are appended and never re-encoded."""
+
+from agentrl.tokens.context import ContextMode, Conversation, Extension
+from agentrl.tokens.renderer import Bridge, ModelTurn, Refusal, RefusalReason, Renderer
+
+__all__ = [
+    "Bridge",
+    "ContextMode",
+    "Conversation",
+    "Extension",
+    "ModelTurn",
+    "Refusal",
+    "RefusalReason",
+    "Renderer",
+]
