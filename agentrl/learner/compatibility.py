@@ -1,4 +1,4 @@
-"""Refuses models that the tree forward pass would compute wrongly."""
+"""What the learner asks of a model, and refusing those the tree pass would compute wrongly."""
 
 from __future__ import annotations
 
@@ -43,6 +43,15 @@ def check_model(model: nn.Module) -> None:
             "exact without it. Set the model's dropout probabilities to 0."
         )
     _check_logits(name, model)
+
+
+def enable_checkpointing(model: nn.Module) -> None:
+    """Switch gradient checkpointing on; it works while the model is in training mode."""
+    settings = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):  # the newer name
+        model.activation_checkpointing_enable(settings)  # type: ignore[operator]
+    else:
+        model.gradient_checkpointing_enable(settings)  # type: ignore[operator]
 
 
 def _check_windows(name: str, config: object) -> None:

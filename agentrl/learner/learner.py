@@ -19,7 +19,7 @@ from agentrl.algorithms.estimate import estimate_advantages
 from agentrl.algorithms.loss import policy_loss, prepare
 from agentrl.algorithms.metrics import Metric
 from agentrl.errors import ConfigError
-from agentrl.learner.compatibility import check_model
+from agentrl.learner.compatibility import check_model, enable_checkpointing
 from agentrl.learner.forward import forward, forward_frozen
 from agentrl.learner.optimizer import Optimizer
 from agentrl.learner.packing import MicroBatch, lay_out, plan
@@ -98,9 +98,7 @@ class Learner:
         self._optimizer = Optimizer(self._parameters(), self.settings, total_steps)
         self._imitation: Optimizer | None = None
         if self.settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable(  # type: ignore[operator]
-                gradient_checkpointing_kwargs={"use_reentrant": False}
-            )
+            enable_checkpointing(model)
 
     @property
     def steps(self) -> int:
