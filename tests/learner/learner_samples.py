@@ -96,8 +96,10 @@ def random_tree(seed: int, name: str = "tree", turns: int = 4, members: int = 5)
                 tips.append((tip, turn))
         sequences.append(tip)
         failed = rng.random() < 0.2
-        stop = StopReason.ENV_ERROR if failed else rng.choice(
-            [StopReason.TERMINATED, StopReason.TRUNCATED_TURNS]
+        stop = (
+            StopReason.ENV_ERROR
+            if failed
+            else rng.choice([StopReason.TERMINATED, StopReason.TRUNCATED_TURNS])
         )
         reward = rng.choice([0.0, 1.0]) + rng.random()
         tree.episodes.append(
@@ -108,9 +110,7 @@ def random_tree(seed: int, name: str = "tree", turns: int = 4, members: int = 5)
 
 
 def random_forest(seed: int = 0, trees: int = 3, **options: Any) -> Forest:
-    return Forest(
-        [random_tree(100 * seed + n, f"tree-{n}", **options) for n in range(trees)]
-    )
+    return Forest([random_tree(100 * seed + n, f"tree-{n}", **options) for n in range(trees)])
 
 
 def gradients(model: nn.Module) -> torch.Tensor:

@@ -47,9 +47,7 @@ def two_sequences() -> Forest:
         first.id, Writer.MODEL, [5], turn=1, logprobs=[-3.0], entropies=[0.5], reward=0.5
     )
     tree.episodes = [
-        Episode(
-            id=0, sequences=[first.id, second.id], stop=StopReason.TRUNCATED_TURNS, reward=1.0
-        ),
+        Episode(id=0, sequences=[first.id, second.id], stop=StopReason.TRUNCATED_TURNS, reward=1.0),
         Episode(id=1, sequences=[second.id], stop=StopReason.ENV_TIMEOUT, reward=9.0),
     ]
     return Forest([tree])

@@ -4,8 +4,8 @@ from learner_samples import FAMILIES, gradients, plain_stats, random_forest, rel
 
 from agentrl.algorithms.batch import Stat
 from agentrl.learner import forward as forward_module
-from agentrl.learner.forward import forward
 from agentrl.learner.compatibility import enable_checkpointing
+from agentrl.learner.forward import forward
 from agentrl.learner.packing import lay_out, plan
 from agentrl.learner.rows import Rows, rows
 from agentrl.learner.tree_attention import TreeAttention
