@@ -18,10 +18,12 @@ class Match:
     Attributes:
         source: the sequence, or None.
         length: shared tokens that are computed.
+        continues: whether it is the caller's own session, all of which is of use.
     """
 
     source: CachedSequence | None = None
     length: int = 0
+    continues: bool = False
 
 
 class SequenceCache:
@@ -58,7 +60,7 @@ class SequenceCache:
         if own is not None and own.use is not Use.RUNNING:
             length = common_length(own.tokens, tokens, min(limit, own.computed))
             if length == own.computed:
-                return Match(own, length)
+                return Match(own, length, continues=True)
         best = Match()
         for sequence in self.sequences:
             reach = min(limit, sequence.computed)

@@ -35,6 +35,7 @@ class EmbeddedEngine:
 
     The model may be shared with a learner that trains it in place: after each update call
     `update_weights(None, version)`.  While requests are running the model is in evaluation mode.
+    If a forward step raises, the requests in it fail with `EngineError` and the engine goes on.
 
     A completion depends on the weights, the prompt, the settings and the seed only, not on the
     requests beside it, up to floating-point rounding: see docs/engines.md for how far.
@@ -82,6 +83,7 @@ class EmbeddedEngine:
         self._version = 0
         self._seeds = itertools.count(seed << 32)
         self._task: asyncio.Task[None] | None = None
+        self._interrupted_training = False
         self._closed = False
 
     @property
@@ -153,7 +155,7 @@ class EmbeddedEngine:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        self._fail(EngineError("The engine was closed while the request was running."))
+        self._fail(EngineError("The engine was closed before the request ended."), waiting=True)
         self._cache.free()
 
     # -- requests --------------------------------------------------------------------------------
@@ -204,7 +206,6 @@ class EmbeddedEngine:
 
     async def _serve(self) -> None:
         """Do steps as long as there are requests, then end."""
-        training = self._model.training
         try:
             await asyncio.sleep(0)  # let requests that start together share the first step
             while self._scheduler.waiting or self._scheduler.running:
@@ -212,11 +213,12 @@ class EmbeddedEngine:
                 for _ in range(_TURNS_OF_THE_LOOP if finished else 1):
                     await asyncio.sleep(0)
         except asyncio.CancelledError:
-            self._fail(EngineError("The engine's task was cancelled."))
+            self._fail(EngineError("The engine's task was cancelled."), waiting=True)
             raise
         finally:
-            if training:
+            if self._interrupted_training:
                 self._model.train()
+                self._interrupted_training = False
 
     def _step_or_fail(self) -> bool:
         try:
@@ -227,8 +229,13 @@ class EmbeddedEngine:
             self._fail(failure)
             return True
 
-    def _fail(self, error: EngineError) -> None:
-        for request in self._scheduler.drain():
+    def _fail(self, error: EngineError, waiting: bool = False) -> None:
+        """Fail the running requests, and with `waiting` the others too."""
+        requests = self._scheduler.drain()
+        if waiting:
+            requests += self._scheduler.waiting
+            self._scheduler.waiting = []
+        for request in requests:
             if not request.future.done():
                 request.future.set_exception(error)
 
@@ -238,8 +245,11 @@ class EmbeddedEngine:
         """One forward pass and one token for every request that is due; True if any finished."""
         begun = time.perf_counter()
         chosen = self._scheduler.choose()
+        if not chosen:
+            return False
         if self._model.training:
             self._model.eval()
+            self._interrupted_training = True
         layout = lay_out([work for _, work in chosen], self._cache)
         owners = {id(work[0]): request for request, work in chosen}
         due: list[Request] = []

@@ -61,9 +61,8 @@ class Scheduler:
         self.cache.clear()
 
     def drain(self) -> list[Request]:
-        """Remove and return all requests and drop the cache."""
-        requests = self.running + self.waiting
-        self.running, self.waiting = [], []
+        """Drop the cache and remove and return the running requests."""
+        requests, self.running = self.running, []
         for request in requests:
             request.sequence = None
         self.cache.clear()
@@ -108,7 +107,7 @@ class Scheduler:
 
     def _wait_for_sibling(self, request: Request, match: Match) -> bool:
         """Whether a running request is about to compute much of what this one needs."""
-        if match.length == len(request.tokens) - 1:
+        if match.continues or match.length == len(request.tokens) - 1:
             return False
         pending = self.cache.find_pending(request.tokens)
         gain = pending.length - match.length
