@@ -206,6 +206,26 @@ class Tree:
         separate = sum(len(self.ids(last)) for ep in self.episodes for last in ep.sequences)
         return unique, separate
 
+    def sort(self) -> None:
+        """Renumber the nodes in the order in which the episodes, by id, first visit them.
+
+        Episodes run concurrently, so nodes are added in an order that depends on timing; after
+        sorting, equal episodes make equal trees.
+        """
+        order: dict[int, int] = {}
+        for episode in self.episodes:
+            for last in episode.sequences:
+                for node in self.path(last):
+                    order.setdefault(node.id, len(order))
+        for node in self.nodes:
+            order.setdefault(node.id, len(order))
+        self.nodes.sort(key=lambda node: order[node.id])
+        for node in self.nodes:
+            node.id = order[node.id]
+            node.parent = None if node.parent is None else order[node.parent]
+        for episode in self.episodes:
+            episode.sequences = [order[last] for last in episode.sequences]
+
     def check(self) -> None:
         """Raise `DataError` unless parents precede children and every length agrees."""
         for position, node in enumerate(self.nodes):

@@ -1,0 +1,5 @@
+"""The `agentrl` command."""
+
+from agentrl.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,43 @@
+"""Play a panel and score it; every episode is stored beside the score."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from agentrl.evaluation.score import PanelScore, score_forest
+from agentrl.rollout.policy import Policy
+from agentrl.rollout.scheduler import RolloutScheduler
+from agentrl.storage import ForestWriter
+from agentrl.types import TaskPanel
+
+
+async def score_panel(
+    scheduler: RolloutScheduler,
+    policy: Policy,
+    panel: TaskPanel,
+    *,
+    episodes_per_task: int,
+    path: Path,
+) -> PanelScore:
+    """Play every task of a panel and score it.
+
+    Args:
+        scheduler: plays the episodes.
+        policy: chooses the actions.
+        panel: what is played, in order.
+        episodes_per_task: episodes of each task.
+        path: where the trajectories go (`.jsonl`); the score goes beside it (`.json`).
+    """
+    info = {"panel": panel.name, "panel_hash": panel.hash}
+    with ForestWriter(path, info=info) as writer:
+        forest = await scheduler.collect(
+            panel.tasks,
+            policy,
+            group_size=episodes_per_task,
+            tree_prefix=f"{panel.name}-",
+            on_tree=writer.write,
+        )
+    score = score_forest(forest, panel.name, panel.hash)
+    path.with_suffix(".json").write_text(json.dumps(score.to_json(), indent=1) + "\n")
+    return score
