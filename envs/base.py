@@ -6,7 +6,8 @@ trained it also names, on its class:
 * `prompt`: how a task and an observation are shown to the model and how an action is read from the
   model's text (`Prompt`);
 * `panel(split, **options)`: its task panels;
-* optionally `prompts`: other ways of showing it, by name.
+* optionally `prompts`: other ways of showing it, by name;
+* optionally `preload`: modules worth importing once, before worker processes are forked.
 
 Environments live in worker processes; the class attributes are read in the main process, so the
 module that defines an environment must import quickly and must not import torch.
@@ -98,6 +99,7 @@ class TextEnv(gymnasium.Env[str, str]):
 
     prompt: ClassVar[Prompt]
     prompts: ClassVar[Mapping[str, Prompt]] = {}
+    preload: ClassVar[tuple[str, ...]] = ()
     observation_space: gymnasium.Space[str] = TextSpace()
     action_space: gymnasium.Space[str] = TextSpace()
 

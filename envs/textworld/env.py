@@ -32,6 +32,7 @@ class TextWorldEnv(TextEnv):
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (declared so by gymnasium)
     prompt: ClassVar[Prompt] = PROMPTS["compact"]
     prompts: ClassVar[Mapping[str, Prompt]] = PROMPTS
+    preload: ClassVar[tuple[str, ...]] = ("agentrl.envs.textworld.warm",)
 
     def __init__(self, **defaults: Any) -> None:
         self._defaults = defaults

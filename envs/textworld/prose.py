@@ -26,7 +26,19 @@ _LINE_ENDS = re.compile(r"[ \t]+\n")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 _OUT_OF_WORLD = frozenset(
-    "quit q restart restore save script transcript unscript undo verify version".split()
+    [
+        "quit",
+        "q",
+        "restart",
+        "restore",
+        "save",
+        "script",
+        "transcript",
+        "unscript",
+        "undo",
+        "verify",
+        "version",
+    ]
 )
 """Commands to the interpreter, some of which touch files; they are refused."""
 

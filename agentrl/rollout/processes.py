@@ -1,0 +1,252 @@
+"""The parent's side of environment processes: the zygote and one connection per worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from typing import IO, Any
+
+from agentrl.envs.worker import HEADER
+from agentrl.errors import ConfigError, EnvironmentFailure
+
+_CLOSE_SECONDS = 5.0
+_EXIT_REPORT_SECONDS = 0.5
+"""How long to wait for the zygote to say how a worker ended."""
+
+
+class WorkerProcess(asyncio.Protocol):
+    """The connection to one worker process; one call at a time.
+
+    Attributes:
+        pid: its process id.
+        episodes: environments it has held.
+        alive: False once the connection is closed.
+    """
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.episodes = 0
+        self.alive = True
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._answer: asyncio.Future[dict[str, Any]] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """True while a call is unanswered."""
+        return self._answer is not None
+
+    async def call(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """Send a call and wait for the answer.
+
+        Raises:
+            TimeoutError: no answer within `timeout` seconds.
+            ConnectionError: the process died.
+        """
+        if not self.alive or self._transport is None:
+            raise ConnectionError
+        body = json.dumps(message).encode()
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(HEADER.pack(len(body)) + body)
+        async with asyncio.timeout(timeout):
+            answer = await self._answer
+        self._answer = None
+        return answer
+
+    def close(self) -> None:
+        """Close the connection; an idle worker then ends by itself."""
+        self.alive = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (called by asyncio)."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Collect an answer (called by asyncio)."""
+        self._buffer += data
+        if len(self._buffer) < HEADER.size:
+            return
+        end = HEADER.size + HEADER.unpack_from(self._buffer)[0]
+        if len(self._buffer) >= end and self._answer is not None and not self._answer.done():
+            self._answer.set_result(json.loads(self._buffer[HEADER.size : end]))
+            del self._buffer[:end]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail the waiting call (called by asyncio)."""
+        self.alive = False
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionError())
+
+
+class ZygoteProcess:
+    """Starts, kills and buries worker processes.
+
+    Args:
+        preload: modules imported before workers are forked.
+        log: where the processes' output goes; default nowhere.
+    """
+
+    def __init__(self, preload: Sequence[str], log: IO[bytes] | None = None) -> None:
+        self._preload = list(preload)
+        self._log = log
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+        self._ready: asyncio.Future[None] | None = None
+        self._spawned: deque[asyncio.Future[int]] = deque()
+        self._exits: dict[int, asyncio.Future[int]] = {}
+
+    async def start(self, timeout: float) -> None:
+        """Start the process and wait until the modules are imported.
+
+        Raises:
+            ConfigError: a module cannot be imported, or the import takes longer than `timeout` s.
+        """
+        self._control, theirs = socket.socketpair()
+        output = self._log or subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "agentrl.envs.zygote", str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        theirs.close()
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        loop.add_reader(self._control, self._read)
+        self._send({"preload": self._preload, "path": sys.path})
+        try:
+            async with asyncio.timeout(timeout):
+                await self._ready
+        except TimeoutError as error:
+            await self.close()
+            raise ConfigError(
+                f"Importing {', '.join(self._preload)} in the environment process took longer "
+                f"than `start_timeout` = {timeout:g} s."
+            ) from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def spawn(self, timeout: float) -> WorkerProcess:
+        """Fork a worker.
+
+        Raises:
+            EnvironmentFailure: the zygote does not answer.
+        """
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        pid: asyncio.Future[int] = loop.create_future()
+        self._spawned.append(pid)
+        with theirs:
+            self._send({"spawn": True}, theirs)
+        ours.setblocking(False)
+        _, worker = await loop.create_connection(WorkerProcess, sock=ours)
+        try:
+            async with asyncio.timeout(timeout):
+                worker.pid = await asyncio.shield(pid)
+        except BaseException as error:
+            worker.close()  # the process sees that and ends
+            if isinstance(error, TimeoutError):
+                raise EnvironmentFailure(
+                    f"No environment process could be started within {timeout:g} s.", "died"
+                ) from error
+            raise
+        return worker
+
+    def kill(self, worker: WorkerProcess) -> None:
+        """Kill a worker at once, with all it started."""
+        worker.close()
+        self._send({"kill": worker.pid})
+
+    async def exit_status(self, worker: WorkerProcess) -> int | None:
+        """Return how a dead worker ended: exit code, minus the signal, or None if not known."""
+        ended = self._exits.setdefault(worker.pid, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(_EXIT_REPORT_SECONDS):
+                return await ended
+        except TimeoutError:
+            return None
+        finally:
+            self._exits.pop(worker.pid, None)
+
+    async def close(self) -> None:
+        """End the zygote, which kills all workers; after `_CLOSE_SECONDS` it is killed itself."""
+        if self._control is None or self._process is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._control.close()
+        self._control = None
+        for _ in range(int(_CLOSE_SECONDS / 0.01)):
+            if self._process.poll() is not None:
+                return
+            await asyncio.sleep(0.01)
+        self._process.kill()  # the kernel then kills the workers
+        self._process.wait()
+
+    def _send(self, message: dict[str, Any], passed: socket.socket | None = None) -> None:
+        if self._control is None:
+            return
+        data = json.dumps(message).encode() + b"\n"
+        try:
+            if passed is None:
+                self._control.sendall(data)
+            else:
+                socket.send_fds(self._control, [data], [passed.fileno()])
+        except OSError as error:
+            raise EnvironmentFailure(
+                f"The environment process has gone: {error}", "died"
+            ) from error
+
+    def _read(self) -> None:
+        assert self._control is not None
+        try:
+            data = self._control.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._control)
+            self._fail()
+        self._buffer += data
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            self._handle(json.loads(line))
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        assert self._ready is not None
+        if "ready" in message and not self._ready.done():
+            self._ready.set_result(None)
+        elif "failed" in message and not self._ready.done():
+            self._ready.set_exception(
+                ConfigError(f"An environment module cannot be imported: {message['failed']}")
+            )
+        elif "spawned" in message:
+            pid = self._spawned.popleft()
+            if not pid.done():
+                pid.set_result(message["spawned"])
+        elif "exited" in message:
+            waiting = self._exits.get(message["exited"])
+            if waiting is not None and not waiting.done():
+                waiting.set_result(message["status"])
+
+    def _fail(self) -> None:
+        """The zygote died: whoever waits for it must know."""
+        gone = EnvironmentFailure("The process that starts environment workers died.", "died")
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(ConfigError(str(gone)))
+        for pid in self._spawned:
+            if not pid.done():
+                pid.set_exception(gone)
+        self._spawned.clear()
