@@ -64,7 +64,10 @@ class GroupRelative:
         lone_B = group.count_B <= 1
         centred_B = batch.returns_B.double() - torch.where(lone_B, 0.0, group.mean_B)
         if self.scale == "group":
-            centred_B = centred_B / (torch.where(lone_B, 1.0, group.std_B) + self.epsilon)
+            # The official deviation of a lone episode is a float32 one.
+            lone_scale = float(torch.ones(()) + self.epsilon)
+            scale_B = torch.where(lone_B, lone_scale, group.std_B + self.epsilon)
+            centred_B = centred_B / scale_B
         elif self.scale == "batch":
             everyone = replace(batch, groups_B=torch.zeros_like(batch.groups_B))
             std_B = group_statistics(everyone, batch.returns_B, self.samples).std_B
@@ -115,6 +118,8 @@ class LeaveOneOut:
 class LengthWeightedBaseline:
     """`R - sum n_j R_j / sum n_j` over the group, n_j the valid tokens of episode j (OPO).
 
+    A group with one counted episode keeps R.
+
     Source: verl-project/verl:verl/trainer/ppo/core_algos.py, `compute_opo_outcome_advantage`.
     """
 
@@ -127,7 +132,9 @@ class LengthWeightedBaseline:
         weight_B = torch.where(counted_rows(batch), tokens_B, 0.0)
         group_B = group_sum(batch.groups_B, weight_B).clamp(min=1)
         weighted_B = torch.where(weight_B > 0, weight_B * returns_B, 0.0)
-        return spread(batch, returns_B - group_sum(batch.groups_B, weighted_B) / group_B)
+        baseline_B = group_sum(batch.groups_B, weighted_B) / group_B
+        members_B = group_sum(batch.groups_B, (weight_B > 0).double())
+        return spread(batch, returns_B - torch.where(members_B <= 1, 0.0, baseline_B))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,4 +160,5 @@ class ScaledGroupMean:
         group = group_statistics(batch, batch.returns_B, self.samples)
         signal = (counted_B & (batch.returns_B != 0)).sum().clamp(min=1)
         baseline_B = torch.where(group.count_B <= 1, 0.0, group.mean_B)
-        return spread(batch, counted_B.sum() / signal * (batch.returns_B.double() - baseline_B))
+        scale = int(counted_B.sum()) / signal  # float32, as in the official code
+        return spread(batch, scale * (batch.returns_B.double() - baseline_B))

@@ -36,9 +36,6 @@ class Mode(StrEnum):
     SEQ_MEAN_TOKEN_SUM_NORM = "seq-mean-token-sum-norm"
 
 
-_ROW_EPSILON = 1e-8  # added to n_i by the official code; keeps our results equal to 1e-9
-
-
 @dataclass(frozen=True, slots=True)
 class Aggregation:
     """One of the modes above.
@@ -74,7 +71,8 @@ class Aggregation:
             case Mode.SEQ_MEAN_TOKEN_SUM:
                 return sums_B.sum() / sequences
             case Mode.SEQ_MEAN_TOKEN_MEAN:
-                return (sums_B / (valid_BT.sum(-1) + _ROW_EPSILON)).sum() / sequences
+                counts_B = valid_BT.sum(-1).to(sums_B.dtype) + masked.COUNT_EPSILON
+                return (sums_B / counts_B).sum() / sequences
             case _:
                 length = normaliser.length if self.length is None else self.length
                 return sums_B.sum() / (sequences * length)

@@ -87,7 +87,7 @@ class BehaviourWeight:
         weight_BT, valid_BT = self.weights(batch), batch.valid_BT
         if self.level == "token":
             return masked.mean(weight_BT, valid_BT)
-        return masked.mean(weight_BT.amax(-1), valid_BT.any(-1))
+        return masked.row_mean(weight_BT.amax(-1), valid_BT.any(-1))
 
     def __call__(self, view: View) -> Tensor:
         """Return the weights [B, T]."""

@@ -67,6 +67,7 @@ class DropTruncated:
         return batch if batch.truncated_B is None else batch.keep(~batch.truncated_B.bool())
 
 
+_KINDS = ("k1", "k2", "k3", "k3-inverse")
 _LEVELS = ("token", "seq_sum", "seq_mean", "seq_max")
 
 
@@ -74,16 +75,17 @@ _LEVELS = ("token", "seq_sum", "seq_mean", "seq_max")
 class Mismatch:
     """Test: is the old policy close enough to the rollout policy?
 
-    From x = l_old - l_rollout, per token: k1 = x, k2 = x^2 / 2, k3 = e^x - 1 - x; then, by level,
-    the token itself, or sum, mean or maximum over the row's valid tokens.  k2 and k3 pass up to
-    `high`; k1 passes inside [ln low, ln high], bounds of the ratio pi_old / pi_rollout.
+    From x = l_old - l_rollout, per token: k1 = x, k2 = x^2 / 2, k3 = e^x - 1 - x,
+    k3-inverse = e^-x - 1 + x (inclusionAI/AReaL's `kl_k3`); then, by level, the token itself, or
+    sum, mean or maximum over the row's valid tokens.  All but k1 pass up to `high`; k1 passes
+    inside [ln low, ln high], bounds of the ratio pi_old / pi_rollout.
 
     Source: verl-project/verl:verl/trainer/ppo/rollout_corr_helper.py, `rollout_rs`.  There the
     bounds of k1 act on the inverse ratio, so verl's [low, high] is [1/high, 1/low] here.
 
     Attributes:
         level: `token`, `seq_sum`, `seq_mean` or `seq_max` (not with k1).
-        kind: `k1`, `k2` or `k3`.
+        kind: `k1`, `k2`, `k3` or `k3-inverse`.
         high: the largest accepted value.
         low: k1 only; None means 1 / high.
     """
@@ -96,7 +98,7 @@ class Mismatch:
 
     def __post_init__(self) -> None:
         one_of("mismatch.level", self.level, _LEVELS)
-        one_of("mismatch.kind", self.kind, ("k1", "k2", "k3"))
+        one_of("mismatch.kind", self.kind, _KINDS)
         in_range("mismatch.high", self.high, 0, open_low=True)
         if self.kind == "k1" and self.level == "seq_max":
             raise ConfigError("`mismatch.level` seq_max needs `mismatch.kind` k2 or k3.")
@@ -106,10 +108,15 @@ class Mismatch:
     def keep(self, batch: Batch) -> Tensor:
         """Return bool [B, T]: tokens that pass, or tokens of rows that pass."""
         x_BT, valid_BT = mismatch(batch), batch.valid_BT
-        if self.kind == "k1":
-            value_BT = x_BT
-        else:
-            value_BT = x_BT**2 / 2 if self.kind == "k2" else torch.expm1(x_BT) - x_BT
+        match self.kind:
+            case "k1":
+                value_BT = x_BT
+            case "k2":
+                value_BT = x_BT**2 / 2
+            case "k3":
+                value_BT = torch.expm1(x_BT) - x_BT
+            case _:
+                value_BT = torch.expm1(-x_BT) + x_BT
         value_BT = self._reduced(value_BT, valid_BT)
         if self.kind != "k1":
             return value_BT <= self.high

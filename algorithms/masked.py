@@ -15,6 +15,10 @@ def fill(values: Tensor, valid: Tensor, filler: float = 0.0) -> Tensor:
     return torch.where(valid, values, values.new_full((), filler))
 
 
+COUNT_EPSILON = 1e-8
+"""Added to counts in denominators: an empty mean is 0, and official results agree to 1e-9."""
+
+
 def total(values: Tensor, valid: Tensor) -> Tensor:
     """Return the sum over all valid positions, a scalar."""
     return fill(values, valid).sum()
@@ -22,7 +26,7 @@ def total(values: Tensor, valid: Tensor) -> Tensor:
 
 def mean(values: Tensor, valid: Tensor) -> Tensor:
     """Return the mean over all valid positions, a scalar; 0 where there are none."""
-    return total(values, valid) / valid.sum().clamp(min=1)
+    return total(values, valid) / (valid.sum().to(values.dtype) + COUNT_EPSILON)
 
 
 def row_sum(values_BT: Tensor, valid_BT: Tensor) -> Tensor:

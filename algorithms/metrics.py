@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from agentrl.algorithms import masked
@@ -27,12 +26,12 @@ class Metric:
     @classmethod
     def mean(cls, values: Tensor, valid: Tensor) -> Metric:
         """Mean of `values` over the positions where `valid` (bool) is True."""
-        return cls(masked.total(values.detach(), valid), valid.sum().to(values.dtype))
+        return cls(masked.total(values.detach().double(), valid), valid.sum().double())
 
     @classmethod
     def share(cls, chosen: Tensor, valid: Tensor) -> Metric:
         """Fraction of the valid positions where `chosen` (bool) is True."""
-        return cls.mean(chosen.to(torch.get_default_dtype()), valid)
+        return cls.mean(chosen.double(), valid)
 
     @classmethod
     def sum(cls, value: Tensor) -> Metric:
@@ -50,7 +49,7 @@ class Metric:
         """The mean (0 for an empty batch), or the sum where there is no weight."""
         if self.weight is None:
             return float(self.total)
-        return float(self.total / self.weight) if float(self.weight) else 0.0
+        return float(self.total / (self.weight + masked.COUNT_EPSILON))
 
 
 Metrics = Mapping[str, Metric]

@@ -102,8 +102,9 @@ class Whiten:
         """Whiten the advantages."""
         valid_BT, advantages_BT = batch.valid_BT, batch.advantages
         centred_BT = advantages_BT.double() - masked.mean(advantages_BT.double(), valid_BT)
-        count = valid_BT.sum()
-        variance = masked.total(centred_BT**2, valid_BT) / (count - 1).clamp(min=1)
+        count = valid_BT.sum().double()
+        unbiased = count / (count - 1).clamp(min=1)
+        variance = masked.mean(centred_BT**2, valid_BT) * unbiased
         white_BT = centred_BT * torch.rsqrt(variance + 1e-8)
         white_BT = masked.fill(white_BT, valid_BT).to(advantages_BT.dtype)
         return replace(batch, advantages_BT=white_BT)

@@ -1,0 +1,13 @@
+"""`python -m tests.golden`: compare with official numbers, exit 1 if any differ."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from tests.golden.runner import folder, run
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    sys.exit(run(folder()))

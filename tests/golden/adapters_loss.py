@@ -1,0 +1,329 @@
+"""Policy losses: the settings of verl, TRL, AReaL and verl-agent in terms of our slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from agentrl.algorithms.advantages import EpisodeReturn
+from agentrl.algorithms.aggregation import Aggregation
+from agentrl.algorithms.algorithm import Algorithm
+from agentrl.algorithms.batch import Batch, Normaliser, Stat
+from agentrl.algorithms.behaviour import BehaviourWeight
+from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.filters import Mismatch, RejectionWeight
+from agentrl.algorithms.loss import policy_loss
+from agentrl.algorithms.metrics import report
+from agentrl.algorithms.ratios import SequenceRatio, TokenRatio, UnitRatio
+from agentrl.algorithms.regularisers import EntropyBonus, KLToReference
+from agentrl.algorithms.slots import View, Weight
+from agentrl.algorithms.surrogates import PPOClip, WeightPG
+from tests.golden.adapters_mismatch import keep_tests, weights_of
+from tests.golden.case import Adapter, Case, Result
+
+STATS = {
+    "log_prob": Stat.LOGPROBS,
+    "old_log_prob": Stat.OLD_LOGPROBS,
+    "rollout_log_prob": Stat.ROLLOUT_LOGPROBS,
+    "ref_log_prob": Stat.REF_LOGPROBS,
+    "entropy": Stat.ENTROPY_GRAD,
+}
+METRICS = {
+    "actor/ppo_kl": "kl_old/k1",
+    "actor/pg_clipfrac_lower": "clip/dual",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Behaviour weights that are an input of the official function."""
+
+    requires: ClassVar[frozenset[Stat]] = frozenset()
+    weights_BT: Tensor
+
+    def __call__(self, view: View) -> Tensor:
+        return self.weights_BT
+
+
+def rows(case: Case) -> Batch:
+    """Build the batch; `log_prob` gets a gradient."""
+    mask = case.tensor("response_mask")
+    ids = torch.arange(len(mask))
+    if "advantages" in case.inputs:
+        advantages = case.tensor("advantages")
+    else:
+        advantages = case.tensor("sequence_advantages").unsqueeze(-1).expand_as(mask)
+    stats = {stat: case.tensor(name) for name, stat in STATS.items() if name in case.inputs}
+    stats[Stat.LOGPROBS].requires_grad_()
+    return Batch(
+        mask_BT=mask,
+        groups_B=ids,
+        episodes_B=ids,
+        returns_B=advantages.sum(-1),
+        turns_BT=torch.zeros_like(mask).long(),
+        stats=stats,
+        advantages_BT=advantages,
+    )
+
+
+def spec(**slots: Any) -> Algorithm:
+    """An algorithm whose advantages are given."""
+    return Algorithm(name="golden", advantage=EpisodeReturn(), **slots)
+
+
+def evaluate(
+    algorithm: Algorithm, batch: Batch, normaliser: Normaliser | None = None, scale: float = 1.0
+) -> tuple[Tensor, Tensor, dict[str, float]]:
+    """Return loss, gradient with respect to `log_prob`, and metrics."""
+    normaliser = normaliser or Normaliser.of(batch.mask_BT)
+    loss = policy_loss(algorithm, batch, normaliser)
+    value = loss.value * scale
+    (gradient,) = torch.autograd.grad(value, batch.stats[Stat.LOGPROBS])
+    return value.detach(), gradient, report(loss.metrics)
+
+
+def _verl_bounds(config: Mapping[str, Any]) -> ConstantBounds:
+    both = config.get("clip_ratio", 0.2)
+    return ConstantBounds(config.get("clip_ratio_low", both), config.get("clip_ratio_high", both))
+
+
+def _verl_scale(case: Case, batch: Batch) -> tuple[Normaliser, float]:
+    info = case.config.get("global_batch_info") or case.config
+    own = Normaliser.of(batch.mask_BT)
+    normaliser = Normaliser(
+        tokens=info.get("batch_num_tokens") or own.tokens,
+        sequences=info.get("global_batch_size") or own.sequences,
+        length=info.get("loss_scale_factor") or own.length,
+    )
+    return normaliser, float(info.get("dp_size") or 1)
+
+
+def verl(case: Case, *, default_mode: str = "token-mean", **slots: Any) -> Result:
+    """A loss in verl's core_algos: aggregation, clip range and global counts from the file."""
+    batch = rows(case)
+    if "rollout_is_weights" in case.inputs:
+        slots["behaviour"] = (Given(case.tensor("rollout_is_weights")),)
+    slots.setdefault("bounds", _verl_bounds(case.config))
+    mode = case.config.get("loss_agg_mode", default_mode)
+    algorithm = spec(aggregation=Aggregation(mode), **slots)
+    normaliser, scale = _verl_scale(case, batch)
+    loss, gradient, numbers = evaluate(algorithm, batch, normaliser, scale)
+    outputs: dict[str, Any] = {"loss": loss, "grad_log_prob": gradient}
+    if isinstance(algorithm.surrogate, PPOClip) and isinstance(algorithm.ratio, TokenRatio):
+        outputs["metrics"] = {name: numbers[ours] for name, ours in METRICS.items()}
+        outputs["metrics"]["actor/pg_clipfrac"] = numbers["clip/high"] + numbers["clip/low"]
+    return Result(outputs)
+
+
+def verl_ppo(case: Case) -> Result:
+    """PPO clip; verl's dual clip is always on."""
+    dual = case.config.get("clip_ratio_c", case.config.get("clip_ratio_dual", 3.0))
+    return verl(case, surrogate=PPOClip(dual))
+
+
+def verl_pg(case: Case) -> Result:
+    """REINFORCE and GPG: `old_log_prob` only serves a metric."""
+    return verl(case, ratio=UnitRatio(), bounds=ConstantBounds(None, None), surrogate=WeightPG())
+
+
+def verl_agent(case: Case) -> Result:
+    """PPO in verl-agent and ARPO: means over all rows, `sum-norm` not divided by their number."""
+    config, batch = case.config, rows(case)
+    mode = config["loss_agg_mode"]
+    own = Normaliser.of(batch.mask_BT)
+    count = 1 if mode == "seq-mean-token-sum-norm" else len(batch.mask_BT)
+    low = config.get("cliprange_low", config.get("clip_ratio_low"))
+    high = config.get("cliprange_high", config.get("clip_ratio_high"))
+    algorithm = spec(
+        bounds=ConstantBounds(low, high),
+        surrogate=PPOClip(config["clip_ratio_c"]),
+        aggregation=Aggregation(mode),
+    )
+    loss, gradient, numbers = evaluate(algorithm, batch, replace(own, sequences=count))
+    clamped = "log_ratio_clamp" in config
+    unlike = {"ppo_kl": "of the clamped ratio; our metrics are not capped"} if clamped else {}
+    return Result(
+        {
+            "pg_loss": loss,
+            "grad_log_prob": gradient,
+            "pg_clipfrac": numbers["clip/high"] + numbers["clip/low"],
+            "pg_clipfrac_lower": numbers["clip/dual"],
+            "ppo_kl": numbers["kl_old/k1"],
+        },
+        not_ours=unlike,
+    )
+
+
+TRL_MODES = {
+    "grpo": "seq-mean-token-mean",
+    "sapo": "seq-mean-token-mean",
+    "luspo": "seq-mean-token-sum",
+    "dr_grpo": "seq-mean-token-sum-norm",
+}
+
+
+def trl(case: Case) -> Result:
+    """`GRPOTrainer._compute_loss`: the loss type picks surrogate and aggregation."""
+    config, batch = case.config, rows(case)
+    kind = config["loss_type"]
+    per_row = config["importance_sampling_level"] == "sequence"
+    low, high = config["epsilon_low"], config["epsilon_high"]
+    cispo = kind == "cispo"
+    length = config["max_completion_length"] if kind == "dr_grpo" else None
+    weights: tuple[Weight, ...] = ()
+    if "importance_sampling_ratio" in case.inputs:
+        weights = (Given(case.tensor("importance_sampling_ratio")),)
+    algorithm = spec(
+        ratio=SequenceRatio(per_token=False) if per_row else TokenRatio(),
+        bounds=ConstantBounds(None, high - 1) if cispo else ConstantBounds(low, high),
+        surrogate=WeightPG() if cispo else PPOClip(config.get("delta")),
+        behaviour=weights,
+        regularisers=_trl_regularisers(config),
+        aggregation=Aggregation(TRL_MODES.get(kind, "token-mean"), length),
+    )
+    loss, gradient, _ = evaluate(algorithm, batch)
+    return Result({"loss": loss, "grad_log_prob": gradient})
+
+
+def _trl_regularisers(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    terms: list[Any] = []
+    if config.get("beta"):
+        corrected = config.get("use_bias_correction_kl", True)
+        terms.append(
+            KLToReference(
+                coefficient=config["beta"], kind="k3-unclamped", ratio_corrected=corrected
+            )
+        )
+    if config.get("entropy_coef"):
+        mean = Aggregation("token-mean")
+        terms.append(EntropyBonus(weight=config["entropy_coef"], aggregation=mean))
+    return tuple(terms)
+
+
+def areal(case: Case) -> Result:
+    """AReaL's decoupled loss; with no rejection settings there is no behaviour weight."""
+    config, batch = case.config, rows(case)
+    rejection = config.get("rejection_sampling")
+    weights = _areal_weights(rejection) if rejection else ()
+    low = config["eps_clip"]
+    per_row = config.get("importance_sampling_level") == "sequence"
+    if per_row:
+        valid = batch.valid_BT
+        mean = (batch.advantages * valid).sum(-1) / valid.sum(-1).clamp(min=1)
+        batch = replace(batch, advantages_BT=mean.unsqueeze(-1).expand_as(batch.mask_BT))
+    algorithm = spec(
+        ratio=SequenceRatio(per_token=False) if per_row else TokenRatio(),
+        bounds=ConstantBounds(low, config.get("eps_clip_higher", low)),
+        surrogate=PPOClip(config.get("c_clip")),
+        behaviour=weights,
+    )
+    loss, gradient, _ = evaluate(algorithm, batch)
+    outputs: dict[str, Any] = {"loss": loss, "grad_log_prob": gradient}
+    if weights:
+        product = torch.ones_like(batch.mask_BT)
+        for weight in weights:
+            view = _view(batch)
+            product = product * weight(view)
+        outputs["behave_imp_weight"] = product * batch.mask_BT
+        outputs["behave_mask"] = (product > 0) & batch.valid_BT
+    return Result(outputs, not_ours={"clip_mask": "we report fractions of clipped tokens"})
+
+
+def _view(batch: Batch) -> View:
+    from agentrl.algorithms.loss import make_view
+
+    return make_view(spec(), batch, Normaliser.of(batch.mask_BT))
+
+
+def _areal_weights(rejection: Mapping[str, Any]) -> tuple[Weight, ...]:
+    row = rejection["level"] == "sequence"
+    upper, lower = rejection["upper"], rejection.get("lower")
+    if rejection["metric"] == "ratio":
+        return (
+            BehaviourWeight(
+                level="mean" if row else "token",
+                action="mask" if rejection["action"] == "mask" else "truncate",
+                cap=upper,
+                floor=lower or 0.0,
+            ),
+        )
+    test = Mismatch(
+        level=f"seq_{rejection['agg']}" if row else "token",
+        kind={"kl_k1": "k1", "kl_k2": "k2", "kl_k3": "k3-inverse"}[rejection["metric"]],
+        high=upper,
+    )
+    return (BehaviourWeight(cap=float("inf")), RejectionWeight((test,)))
+
+
+def bypass(case: Case) -> Result:
+    """Two policies: the rollout policy is the old one, and what it rejects leaves the mask."""
+    config, batch = case.config, rows(case)
+    current = batch.stats[Stat.LOGPROBS].detach()
+    pair = batch.with_stats({Stat.OLD_LOGPROBS: current})
+    weights = weights_of(config, pair)
+    kept = keep_tests(config)(pair) if config.get("rollout_rs") else pair
+    batch = kept.with_stats({Stat.OLD_LOGPROBS: batch.stats[Stat.ROLLOUT_LOGPROBS]})
+    if config["loss_type"] == "reinforce":
+        slots: dict[str, Any] = {
+            "ratio": UnitRatio(),
+            "bounds": ConstantBounds(None, None),
+            "surrogate": WeightPG(),
+            "behaviour": () if weights is None else (Given(weights),),
+        }
+    else:
+        slots = {
+            "bounds": _verl_bounds(config),
+            "surrogate": PPOClip(config["clip_ratio_c"]),
+        }
+    algorithm = spec(aggregation=Aggregation(config["loss_agg_mode"]), **slots)
+    loss, gradient, _ = evaluate(algorithm, batch)
+    return Result({"loss": loss, "grad_log_prob": gradient})
+
+
+def gspo(case: Case) -> Result:
+    """verl's main branch forces the mean over sequences, whatever the file says."""
+    mode = {"loss_agg_mode": "seq-mean-token-mean"}
+    case = replace(case, config={**case.config, **mode})
+    return verl(case, ratio=SequenceRatio(per_token=True), surrogate=PPOClip())
+
+
+def cispo(case: Case) -> Result:
+    """verl's CISPO."""
+    return verl(case, surrogate=WeightPG())
+
+
+def by_source(official_verl: Adapter) -> Adapter:
+    """Pick the adapter by whose settings the file holds."""
+
+    def adapter(case: Case) -> Result:
+        config = case.config
+        if "loss_type" in config and "epsilon_low" in config:
+            return trl(case)
+        if "eps_clip" in config:
+            return areal(case)
+        if "pg_loss" in case.outputs:
+            return verl_agent(case)
+        return official_verl(case)
+
+    return adapter
+
+
+ADAPTERS: dict[tuple[str, str], Adapter] = {
+    **{
+        (method, "policy_loss"): by_source(verl_ppo)
+        for method in (
+            "ppo_clip", "dual_clip", "dapo", "dr_grpo", "grpo", "ppo", "bnpo_norm", "luspo", "tis",
+            "two_sided_clip", "entropy_bonus", "decoupled_ppo",
+        )
+    },
+    ("gspo", "policy_loss"): by_source(gspo),
+    ("cispo", "policy_loss"): by_source(cispo),
+    ("reinforce", "policy_loss"): by_source(verl_pg),
+    ("gpg", "policy_loss"): by_source(verl_pg),
+    ("bypass", "policy_loss"): bypass,
+    ("spear", "vanilla_loss"): verl_agent,
+}  # fmt: skip
