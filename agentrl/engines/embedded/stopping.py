@@ -49,7 +49,7 @@ class StopStrings:
             return min(found)[1]
         fresh = len(ids) - self._settled
         # A character may span several tokens; text settles only when the last one is whole.
-        if fresh >= _SETTLE_AFTER and not now.endswith(_UNFINISHED) or fresh >= _SETTLE_ANYWAY:
+        if (fresh >= _SETTLE_AFTER and not now.endswith(_UNFINISHED)) or fresh >= _SETTLE_ANYWAY:
             self._tail = text[-self._keep :] if self._keep else ""
             self._context = self._decode(ids[self._settled :])
             self._begin, self._settled = self._settled, len(ids)
