@@ -1,0 +1,98 @@
+"""A batch with everything an algorithm can ask for, and awkward rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from agentrl.algorithms import Algorithm, Batch, Normaliser, Stat, estimate_advantages, policy_loss
+
+torch.set_num_threads(1)
+
+ROWS, WIDTH = 10, 7
+GROUPS = [4, 4, 9, 4, 9, 9, 2, 9, 7, 7]  # group 2 has one member; rows are interleaved
+EPISODES = [0, 1, 2, 1, 3, 4, 5, 6, 7, 8]  # episode 1 has two rows
+LENGTHS = [7, 3, 5, 4, 1, 6, 7, 2, 3, 0]  # the last row is empty
+RETURNS = [1.0, 0.0, 0.5, 0.0, 1.0, 0.0, 2.0, 1.5, 1.0, 0.0]
+
+
+def build(seed: int = 0, spread: float = 0.3) -> Batch:
+    """Return a float64 batch; what stands at masked positions is NaN."""
+    random = torch.Generator().manual_seed(seed)
+    lengths = torch.tensor(LENGTHS)
+    mask = (torch.arange(WIDTH) < lengths.unsqueeze(-1)).double()
+    mask[5, 2] = 0  # removed by an earlier filter
+
+    def noise() -> torch.Tensor:
+        return torch.randn(ROWS, WIDTH, generator=random, dtype=torch.float64)
+
+    old = -noise().abs() - 0.1
+    stats = {
+        Stat.OLD_LOGPROBS: old,
+        Stat.LOGPROBS: old + spread * noise(),
+        Stat.ROLLOUT_LOGPROBS: old + 0.2 * noise(),
+        Stat.REF_LOGPROBS: old + spread * noise(),
+        Stat.ENTROPY: noise().abs(),
+        Stat.ENTROPY_GRAD: noise().abs(),
+        Stat.OLD_ENTROPY: noise().abs(),
+        Stat.VALUES: noise(),
+        Stat.OLD_VALUES: noise(),
+    }
+    returns = torch.tensor(RETURNS, dtype=torch.float64)
+    rewards = torch.zeros_like(mask)
+    for row, length in enumerate(LENGTHS):
+        if length and row != 1:  # episode 1 is paid at the end of its second row
+            rewards[row, length - 1] = returns[row]
+    turns = torch.zeros(ROWS, WIDTH, dtype=torch.long)
+    turns[3] = 1
+    hidden = mask == 0
+    return Batch(
+        mask_BT=mask,
+        groups_B=torch.tensor(GROUPS),
+        episodes_B=torch.tensor(EPISODES),
+        returns_B=returns,
+        turns_BT=torch.where(hidden, -1, turns),
+        rewards_BT=torch.where(hidden, float("nan"), rewards),
+        truncated_B=torch.tensor([row == 2 for row in range(ROWS)]),
+        stats={name: torch.where(hidden, float("nan"), value) for name, value in stats.items()},
+    )
+
+
+@pytest.fixture
+def make_batch() -> Callable[..., Batch]:
+    return build
+
+
+def with_gradients(batch: Batch) -> Batch:
+    """Return a copy whose current statistics are leaves with a gradient."""
+    fresh = {
+        name: value.detach().clone().requires_grad_()
+        for name, value in batch.stats.items()
+        if name.current and name is not Stat.ENTROPY
+    }
+    return batch.with_stats(fresh)
+
+
+def value_and_gradients(
+    algorithm: Algorithm, batch: Batch, normaliser: Normaliser | None = None
+) -> tuple[torch.Tensor, dict[Stat, torch.Tensor]]:
+    """Return the loss of `batch` (advantages known) and its gradient by statistic."""
+    batch = with_gradients(batch)
+    loss = policy_loss(algorithm, batch, normaliser or Normaliser.of(batch.mask_BT)).value
+    names = [name for name in batch.stats if batch.stats[name].requires_grad]
+    leaves = [batch.stats[name] for name in names]
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+    found = zip(names, leaves, gradients, strict=True)
+    return loss.detach(), {n: torch.zeros_like(x) if g is None else g for n, x, g in found}
+
+
+@pytest.fixture
+def evaluate() -> Callable[..., tuple[torch.Tensor, dict[Stat, torch.Tensor]]]:
+    return value_and_gradients
+
+
+@pytest.fixture
+def advantages_of() -> Callable[[Algorithm, Batch], torch.Tensor]:
+    return lambda algorithm, batch: estimate_advantages(algorithm, batch).advantages
