@@ -73,7 +73,7 @@ class TaskPanel(Sequence[Task]):
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the tasks in order (the name does not count)."""
         text = json.dumps(self.to_json()["tasks"], sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @overload
     def __getitem__(self, index: int) -> Task: ...
