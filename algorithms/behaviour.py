@@ -13,8 +13,9 @@ four members, inclusionAI/AReaL uses the row's geometric mean at sequence level 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -107,8 +108,19 @@ _PRESETS: dict[str, tuple[BehaviourWeight, ...]] = {
 }
 
 
-def behaviour_preset(name: str) -> tuple[BehaviourWeight, ...]:
-    """Return the weights of that name: none, token-tis, sequence-tis, icepop, sequence-mis."""
-    if name not in _PRESETS:
-        raise unknown_name("behaviour weight", name, _PRESETS)
-    return _PRESETS[name]
+def behaviour_weights(choice: str | Mapping[str, Any]) -> tuple[BehaviourWeight, ...]:
+    """Return behaviour weights as a configuration file writes them.
+
+    Args:
+        choice: none, token-tis, sequence-tis, icepop or sequence-mis; or the fields of
+            `BehaviourWeight`, for example `{level: token, cap: 3.0}`.
+    """
+    if isinstance(choice, str):
+        if choice not in _PRESETS:
+            raise unknown_name("behaviour weight", choice, _PRESETS)
+        return _PRESETS[choice]
+    known = {item.name for item in fields(BehaviourWeight)}
+    for key in choice:
+        if key not in known:
+            raise unknown_name("field of `behaviour`", key, known)
+    return (BehaviourWeight(**choice),)

@@ -21,9 +21,9 @@ _POLICIES = frozenset({Stat.LOGPROBS, Stat.OLD_LOGPROBS})
 
 
 def log_ratio(batch: Batch) -> Tensor:
-    """Return d = l - l_old [B, T], clamped to +-20, 0 at masked positions."""
+    """Return d = l - l_old [B, T], clamped to +-20; 0 where both are, at masked positions."""
     delta_BT = batch.stat(Stat.LOGPROBS) - batch.stat(Stat.OLD_LOGPROBS)
-    return masked.fill(delta_BT, batch.valid_BT).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    return delta_BT.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,7 @@ class SequenceRatio:
     def __call__(self, batch: Batch) -> Tensor:
         """Return the ratio [B, T]."""
         valid_BT = batch.valid_BT
-        logprobs_BT = masked.fill(batch.stat(Stat.LOGPROBS), valid_BT)
-        old_BT = masked.fill(batch.stat(Stat.OLD_LOGPROBS), valid_BT)
+        logprobs_BT, old_BT = batch.stat(Stat.LOGPROBS), batch.stat(Stat.OLD_LOGPROBS)
         mean_B1 = masked.row_mean(logprobs_BT - old_BT, valid_BT).unsqueeze(-1)
         if not self.per_token:
             return masked.fill(

@@ -19,7 +19,7 @@ from typing import Any
 
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.behaviour import behaviour_preset
+from agentrl.algorithms.behaviour import behaviour_weights
 from agentrl.errors import ConfigError, unknown_name
 
 Factory = Callable[..., Algorithm]
@@ -93,7 +93,8 @@ def get(name: str, **overrides: Any) -> Algorithm:
     Args:
         name: a registered name.
         overrides: settings of the method (`settings(name)`), or slots of `Algorithm`.
-            `aggregation` and `behaviour` also accept names ("token-mean", "token-tis").
+            `aggregation` and `behaviour` also accept names ("token-mean", "token-tis"), and
+            `behaviour` the fields of a `BehaviourWeight` as a mapping.
 
     Raises:
         UnknownNameError: no such algorithm or setting; the message holds the nearest.
@@ -117,8 +118,8 @@ def _parsed(overrides: Mapping[str, Any]) -> dict[str, Any]:
     parsed = dict(overrides)
     if isinstance(parsed.get("aggregation"), str):
         parsed["aggregation"] = Aggregation(parsed["aggregation"])
-    if isinstance(parsed.get("behaviour"), str):
-        parsed["behaviour"] = behaviour_preset(parsed["behaviour"])
+    if isinstance(parsed.get("behaviour"), (str, Mapping)):
+        parsed["behaviour"] = behaviour_weights(parsed["behaviour"])
     return parsed
 
 

@@ -75,7 +75,7 @@ class BatchStep(Slot, Protocol):
 
 
 class Ratio(Slot, Protocol):
-    """Importance ratio of the current to the old policy."""
+    """Importance ratio of the current to the old policy; statistics are 0 at masked positions."""
 
     @property
     def has_gradient(self) -> bool:

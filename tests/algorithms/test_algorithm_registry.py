@@ -76,6 +76,15 @@ def test_a_value_out_of_range_names_algorithm_and_setting(name, overrides, setti
     assert name in str(caught.value)
 
 
+def test_behaviour_weights_can_be_spelled_out():
+    algorithm = get("grpo", behaviour={"level": "sequence", "action": "mask", "cap": 3.0})
+    assert algorithm.behaviour == (BehaviourWeight(level="sequence", action="mask", cap=3.0),)
+    with pytest.raises(UnknownNameError, match="Did you mean 'level'"):
+        get("grpo", behaviour={"levle": "token"})
+    with pytest.raises(ConfigError, match=r"behaviour.cap"):
+        get("grpo", behaviour={"cap": 0})
+
+
 def test_unknown_behaviour_preset_names_the_nearest():
     with pytest.raises(UnknownNameError, match="token-tis"):
         get("grpo", behaviour="token-tiss")

@@ -185,3 +185,45 @@ def test_adaptive_kl_follows_its_target_and_survives_a_checkpoint():
     assert control.apply(fresh, algorithm) == control.apply(running, algorithm)
     lowered = control.apply(fresh, algorithm).regularisers[0].coefficient
     assert lowered == pytest.approx(raised * (1 - 0.1 * 50 / 100))
+
+
+class _LearningWeight:
+    """A weight that would let a gradient through, to see that it cannot."""
+
+    requires = frozenset({Stat.LOGPROBS})
+
+    def __call__(self, view):
+        return view.stat(Stat.LOGPROBS).exp()
+
+
+@pytest.mark.parametrize("slot", ["behaviour", "token_weights"])
+def test_weights_scale_the_gradient_and_have_none_of_their_own(ready, evaluate, slot):
+    base = replace(GRPO, aggregation=Aggregation(Mode.TOKEN_SUM))
+    _, plain = evaluate(base, ready)
+    _, weighted = evaluate(replace(base, **{slot: (_LearningWeight(),)}), ready)
+    scale = torch.where(ready.valid_BT, ready.stats[Stat.LOGPROBS].exp(), 0.0)
+    torch.testing.assert_close(
+        weighted[Stat.LOGPROBS], plain[Stat.LOGPROBS] * scale.nan_to_num(), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_late_transforms_see_the_bounds_and_are_detached(ready, evaluate):
+    class Halve:
+        requires = frozenset()
+
+        def __call__(self, view):
+            inside = (view.ratio_BT >= view.bounds.low) & (view.ratio_BT <= view.bounds.high)
+            return view.advantages_BT * torch.where(inside, 0.5, 0.0) * view.ratio_BT.sign()
+
+    wide = replace(GRPO, bounds=ConstantBounds(None, None))
+    _, plain = evaluate(wide, ready)
+    _, halved = evaluate(replace(wide, late_transforms=(Halve(),)), ready)
+    torch.testing.assert_close(halved[Stat.LOGPROBS], plain[Stat.LOGPROBS] / 2)
+
+
+def test_a_regulariser_can_have_its_own_aggregation(ready):
+    term = KLToReference(coefficient=2.0, aggregation=Aggregation(Mode.TOKEN_SUM))
+    loss = policy_loss(replace(GRPO, regularisers=(term,)), ready, Normaliser.of(ready.mask_BT))
+    average = loss.metrics["kl_ref"].value
+    total = 2.0 * average * float(ready.mask_BT.sum())
+    assert loss.metrics["loss/kl_ref"].value == pytest.approx(total)
