@@ -6,34 +6,34 @@ import copy
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from agentrl.algorithms import controllers, metrics
-from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.batch import Batch, Normaliser, Stat
-from agentrl.algorithms.estimate import estimate_advantages
-from agentrl.algorithms.loss import policy_loss, prepare
-from agentrl.algorithms.metrics import Metric
+from agentrl.algorithms import (
+    Algorithm,
+    Batch,
+    Metric,
+    Normaliser,
+    Stat,
+    controllers,
+    estimate_advantages,
+    metrics,
+    policy_loss,
+    prepare,
+)
 from agentrl.errors import ConfigError
 from agentrl.learner.compatibility import check_model, enable_checkpointing
 from agentrl.learner.forward import forward, forward_frozen
+from agentrl.learner.old_policy import COPY_OF, computed_before, with_copies
 from agentrl.learner.optimizer import Optimizer
-from agentrl.learner.packing import MicroBatch, lay_out, plan
+from agentrl.learner.packing import MicroBatch, lay_out, plan, split_by_tree
+from agentrl.learner.reports import merge, mismatch, sizes
 from agentrl.learner.rows import Rows, rows
 from agentrl.learner.settings import LearnerSettings
 from agentrl.models.attention import install
 from agentrl.tree import Forest
-
-_OLD = {
-    Stat.OLD_LOGPROBS: Stat.LOGPROBS,
-    Stat.OLD_ENTROPY: Stat.ENTROPY,
-    Stat.OLD_VALUES: Stat.VALUES,
-}
-"""Statistics under the weights at the start of an update, and what they are copies of."""
 
 
 class Learner:
@@ -41,11 +41,6 @@ class Learner:
 
     Loss and gradient of an update do not depend on `microbatch_tokens`, on the order of the trees
     or on padding, beyond rounding.  With one thread on one machine everything repeats bit for bit.
-
-    The *old* policy (`OLD_LOGPROBS`) is the model at the start of the update, whoever sampled the
-    tokens.  With one optimiser step per update and nothing reading it before the loss, it *is* the
-    current policy, so its forward pass is left out and the current log-probs are copied: exact,
-    because no weight has changed in between.
 
     Attributes:
         model: the trained model; AgentRL's attention is installed on it.
@@ -133,10 +128,10 @@ class Learner:
         batch = estimate_advantages(algorithm, batch)
         reports = [
             self._step(algorithm, found, batch, part, first=number == 0)
-            for number, part in enumerate(self._shares(found, batch))
+            for number, part in enumerate(self._optimizer_batches(found, batch))
         ]
         self.model.eval()
-        report = _merge(reports)
+        report = merge(reports)
         report["rows"] = float(len(found.rows))
         if "entropy" not in report and Stat.OLD_ENTROPY in batch.stats:
             entropy = Metric.mean(batch.stats[Stat.OLD_ENTROPY], batch.valid_BT)
@@ -178,7 +173,7 @@ class Learner:
             loss.backward()  # type: ignore[no-untyped-call]
             hits_BT = predictions.greedy_M[micro.gather_BT]
             accuracy = {"accuracy": Metric.share(hits_BT, valid_BT), "loss": Metric.sum(loss)}
-            parts.append(accuracy | _sizes(micro, valid_BT))
+            parts.append(accuracy | sizes(micro, valid_BT))
         self.model.eval()
         merged = metrics.combine(parts)
         result = metrics.report(merged)
@@ -239,24 +234,15 @@ class Learner:
         for part in plan(found, chosen, self.settings.microbatch_tokens):
             yield lay_out(found, part, width, self._device)
 
-    def _old_needed(self, algorithm: Algorithm, batch: Batch) -> set[Stat]:
-        """Return the statistics of the old policy that cost a forward pass of their own."""
-        needed = algorithm.requires & set(_OLD)
-        if self.settings.updates_per_step == 1:
-            needed &= _read_before_loss(algorithm)
-        if needed == {Stat.OLD_ENTROPY} and Stat.OLD_ENTROPY in batch.stats:
-            return set()  # the engine measured it
-        return set(needed)
-
     def _before(self, algorithm: Algorithm, found: Rows, batch: Batch) -> dict[Stat, Tensor]:
         """Compute the statistics that do not change during the update, [B, T]."""
         everything = range(len(found.rows))
         stats: dict[Stat, Tensor] = {}
-        old = self._old_needed(algorithm, batch)
+        old = computed_before(algorithm, batch, self.settings.updates_per_step)
         if old:
-            wanted = {_OLD[stat] for stat in old}
+            wanted = {COPY_OF[stat] for stat in old}
             current = self._frozen_stats(self.model, found, everything, wanted)
-            stats |= {stat: current[_OLD[stat]] for stat in old}
+            stats |= {stat: current[COPY_OF[stat]] for stat in old}
         if Stat.REF_LOGPROBS in algorithm.requires:
             model = self._reference if self._reference is not None else self._copy_reference()
             reference = self._frozen_stats(model, found, everything, ())
@@ -277,23 +263,10 @@ class Learner:
                 whole[micro.rows_B] = values_BT
         return stats
 
-    def _shares(self, found: Rows, batch: Batch) -> list[list[int]]:
-        """Divide the rows that have something to learn into optimiser batches of whole trees."""
+    def _optimizer_batches(self, found: Rows, batch: Batch) -> list[list[int]]:
         alive = batch.valid_BT.any(-1).tolist()
-        by_tree: dict[int, list[int]] = {}
-        for index, row in enumerate(found.rows):
-            if alive[index]:
-                by_tree.setdefault(row.tree, []).append(index)
-        trees = list(by_tree)
-        count = min(self.settings.updates_per_step, len(trees))
-        if count > 1:
-            order = torch.randperm(len(trees), generator=self._generator).tolist()
-            trees = [trees[position] for position in order]
-        cuts = [round(part * len(trees) / max(count, 1)) for part in range(count + 1)]
-        return [
-            [index for tree in trees[low:high] for index in by_tree[tree]]
-            for low, high in pairwise(cuts)
-        ]
+        chosen = [index for index, learns in enumerate(alive) if learns]
+        return split_by_tree(found, chosen, self.settings.updates_per_step, self._generator)
 
     def _step(
         self, algorithm: Algorithm, found: Rows, batch: Batch, chosen: list[int], *, first: bool
@@ -307,15 +280,15 @@ class Learner:
             stats = self._frozen_stats(self.model, found, chosen, wanted) if wanted else {}
             index = torch.tensor(chosen, device=self._device)
             ready = whole.with_stats({name: values[index] for name, values in stats.items()})
-            prepared = prepare(algorithm, self._with_old(algorithm, ready))
+            prepared = prepare(algorithm, with_copies(algorithm, ready))
         parts, worst = [], 0.0
         for micro in self._micro_batches(found, chosen):
             part = self._with_current(algorithm, micro, batch)
             loss = policy_loss(algorithm, part, normaliser, prepared=prepared)
             loss.value.backward()  # type: ignore[no-untyped-call]
-            parts.append(loss.metrics | _sizes(micro, part.valid_BT))
-            if first and Stat.ROLLOUT_LOGPROBS in part.stats:
-                gap_BT = _mismatch(part)
+            parts.append(loss.metrics | sizes(micro, part.valid_BT))
+            if first:
+                gap_BT = mismatch(part)
                 parts.append({"mismatch/mean": Metric.mean(gap_BT, part.valid_BT)})
                 worst = max(worst, float(gap_BT.max()))
         merged = metrics.combine(parts)
@@ -336,17 +309,7 @@ class Learner:
             temperature=self._temperature,
             value_head=self._value_head,
         )
-        return self._with_old(algorithm, batch.rows(micro.rows_B).with_stats(stats))
-
-    @staticmethod
-    def _with_old(algorithm: Algorithm, batch: Batch) -> Batch:
-        """Copy current statistics to the old ones that had no forward pass of their own."""
-        copies = {
-            old: batch.stats[new].detach()
-            for old, new in _OLD.items()
-            if old in algorithm.requires and old not in batch.stats and new in batch.stats
-        }
-        return batch.with_stats(copies)
+        return with_copies(algorithm, batch.rows(micro.rows_B).with_stats(stats))
 
 
 def _check(settings: LearnerSettings, temperature: float, total_steps: int) -> None:
@@ -368,14 +331,6 @@ def _freeze(model: nn.Module) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def _read_before_loss(algorithm: Algorithm) -> frozenset[Stat]:
-    """Return the statistics that slots read before the first micro-batch's forward pass."""
-    early: list[Any] = [*algorithm.reward_shaping, algorithm.advantage, *algorithm.transforms]
-    early += [algorithm.group_filter, *algorithm.sample_filters]
-    needs = [slot.requires for slot in early if hasattr(slot, "requires")]
-    return algorithm.prepare_requires.union(*needs)
-
-
 def _to(batch: Batch, device: torch.device) -> Batch:
     moved = {
         item.name: value.to(device)
@@ -384,28 +339,3 @@ def _to(batch: Batch, device: torch.device) -> Batch:
     }
     stats = {name: value.to(device) for name, value in batch.stats.items()}
     return replace(batch, stats=stats, **moved)
-
-
-def _mismatch(batch: Batch) -> Tensor:
-    """Return the absolute gap between learner and engine log-probs [B, T], 0 where masked."""
-    gap_BT = batch.stat(Stat.LOGPROBS).detach() - batch.stat(Stat.ROLLOUT_LOGPROBS)
-    return torch.where(batch.valid_BT, gap_BT.abs(), 0.0)
-
-
-def _sizes(micro: MicroBatch, valid_BT: Tensor) -> dict[str, Metric]:
-    counts = {
-        "tokens/trained": valid_BT.sum(),
-        "tokens/unique": torch.tensor(len(micro.ids_N)),
-        "tokens/separate": torch.tensor(micro.separate_tokens),
-    }
-    return {name: Metric.sum(count) for name, count in counts.items()}
-
-
-def _merge(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return means over the optimiser steps of an update; counts are added up."""
-    added = ("tokens/trained", "tokens/unique", "tokens/separate", "tokens/effective", "skipped")
-    merged = {}
-    for name in dict.fromkeys(key for report in reports for key in report):
-        values = [report[name] for report in reports if name in report]
-        merged[name] = sum(values) if name in added else sum(values) / len(values)
-    return merged | {"updates": len(reports) - merged.get("skipped", 0.0)}

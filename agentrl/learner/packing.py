@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import torch
 from torch import Tensor
@@ -61,6 +61,32 @@ class MicroBatch:
     targets_M: Tensor
     gather_BT: Tensor
     separate_tokens: int
+
+
+def split_by_tree(
+    rows: Rows, chosen: Sequence[int], parts: int, generator: torch.Generator
+) -> list[list[int]]:
+    """Divide rows into optimiser batches of whole trees, as equal in number of trees as possible.
+
+    Args:
+        rows: all rows.
+        chosen: indices of the rows to train.
+        parts: how many batches; fewer if there are fewer trees.
+        generator: draws the order of the trees; not used for a single batch.
+    """
+    by_tree: dict[int, list[int]] = {}
+    for index in chosen:
+        by_tree.setdefault(rows.rows[index].tree, []).append(index)
+    trees = list(by_tree)
+    parts = min(parts, len(trees))
+    if parts > 1:
+        order = torch.randperm(len(trees), generator=generator).tolist()
+        trees = [trees[position] for position in order]
+    cuts = [round(part * len(trees) / max(parts, 1)) for part in range(parts + 1)]
+    return [
+        [index for tree in trees[low:high] for index in by_tree[tree]]
+        for low, high in pairwise(cuts)
+    ]
 
 
 def plan(rows: Rows, chosen: Sequence[int], microbatch_tokens: int) -> list[list[int]]:

@@ -22,7 +22,9 @@ from agentrl.algorithms import Algorithm, Normaliser, estimate_advantages, get, 
 from agentrl.algorithms.batch import Stat
 from agentrl.errors import ConfigError, TrainingDiverged
 from agentrl.learner import Learner, LearnerSettings
+from agentrl.learner import learner as learner_module
 from agentrl.learner.optimizer import Optimizer
+from agentrl.learner.packing import split_by_tree
 from agentrl.learner.rows import rows
 from agentrl.tree import Episode, Forest, StopReason, Tree, Writer
 
@@ -177,8 +179,7 @@ def test_leaving_the_old_policys_pass_out_is_exact(
 ) -> None:
     forest = random_forest(5)
     short = catch(make(tiny_model()), forest)
-    needed = {Stat.OLD_LOGPROBS}
-    monkeypatch.setattr(Learner, "_old_needed", lambda self, algorithm, batch: needed)
+    monkeypatch.setattr(learner_module, "computed_before", lambda *_: {Stat.OLD_LOGPROBS})
     full = catch(make(tiny_model()), forest)
     assert relative(short.vector, full.vector) < 1e-12
 
@@ -209,9 +210,8 @@ def test_log_probs_of_the_learners_own_policy_show_no_mismatch() -> None:
 
 
 def test_several_updates_cover_every_row_once() -> None:
-    learner = make(tiny_model(), updates_per_step=3)
     found = rows(random_forest(8, trees=5))
-    shares = learner._shares(found, found.batch)
+    shares = split_by_tree(found, range(len(found.rows)), 3, torch.Generator())
     assert len(shares) == 3
     assert sorted(index for share in shares for index in share) == list(range(len(found.rows)))
     trees = [{found.rows[index].tree for index in share} for share in shares]
