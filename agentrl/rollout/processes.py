@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO, Any
 
 from agentrl.envs.worker import HEADER
@@ -151,7 +152,11 @@ class ZygoteProcess:
         pid: asyncio.Future[int] = loop.create_future()
         self._spawned.append(pid)
         with theirs:
-            self._send({"spawn": True}, theirs)
+            try:
+                self._send({"spawn": True}, theirs)
+            except EnvironmentFailure:
+                ours.close()
+                raise
         ours.setblocking(False)
         _, worker = await loop.create_connection(WorkerProcess, sock=ours)
         try:
@@ -169,7 +174,8 @@ class ZygoteProcess:
     def kill(self, worker: WorkerProcess) -> None:
         """Kill a worker at once, with all it started."""
         worker.close()
-        self._send({"kill": worker.pid})
+        with suppress(EnvironmentFailure):  # without a zygote there are no workers
+            self._send({"kill": worker.pid})
 
     async def exit_status(self, worker: WorkerProcess) -> int | None:
         """Return how a dead worker ended: exit code, minus the signal, or None if not known."""

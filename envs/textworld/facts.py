@@ -83,7 +83,11 @@ class FactsPlayer:
         return None if policy is None else self._game.inform7.gen_commands_from_actions(policy)
 
     def fork(self) -> FactsPlayer:
-        """Return an independent player in the same state, by copying the progression."""
+        """Return an independent player in the same state, by copying the progression.
+
+        0.1-1.6 ms whatever came before; replaying costs a reset and 0.4-4 ms a command
+        (benchmarks/textworld_env.py).
+        """
         twin = object.__new__(FactsPlayer)
         twin.__dict__.update(self.__dict__)
         twin._progression = copy_progression(self._progression)

@@ -87,10 +87,14 @@ def open_player(path: Path, backend: str) -> Player:
     )
 
 
+LONGEST_COMMAND = 197
+"""Characters that Jericho accepts."""
+
+
 def printable_ascii(action: str) -> str:
-    """Reduce an action to at most 200 printable ASCII characters on one line.
+    """Reduce an action to at most `LONGEST_COMMAND` printable ASCII characters on one line.
 
     Other characters crash the Z-machine interpreter, longer input is cut by it.
     """
     one_line = " ".join(action.split())
-    return "".join(c for c in one_line if " " <= c <= "~")[:200].strip()
+    return "".join(c for c in one_line if " " <= c <= "~")[:LONGEST_COMMAND].strip()

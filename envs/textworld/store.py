@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from agentrl.envs.progress import progress_bar
 from agentrl.envs.textworld.games import GameSpec
 from agentrl.errors import ConfigError, DataError
 
@@ -84,6 +83,8 @@ def prepare(
         ConfigError: a game cannot be made; the others are.
         DataError: a generating process died or took longer than `GENERATION_TIMEOUT_SECONDS`.
     """
+    from agentrl.envs.progress import progress_bar  # rich is slow to import; workers need none
+
     missing = {pair[0].key + pair[1]: pair for pair in games if not game_path(*pair).exists()}
     if not missing:
         return 0
