@@ -31,7 +31,8 @@ class RewardToGo:
     """`A_t = sum_{s >= t} gamma^{s - t} r_s` over the episode's tokens (REINFORCE++).
 
     Source: verl-project/verl:verl/trainer/ppo/core_algos.py,
-    `compute_reinforce_plus_plus_outcome_advantage`, before its whitening.
+    `compute_reinforce_plus_plus_outcome_advantage`, before its whitening.  Older releases reset the
+    sum at masked tokens, which cuts the credit between turns; this one does not.
 
     Attributes:
         gamma: discount per token.

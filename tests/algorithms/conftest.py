@@ -66,9 +66,10 @@ def make_batch() -> Callable[..., Batch]:
 
 
 def with_gradients(batch: Batch) -> Batch:
-    """Return a copy whose current statistics are leaves with a gradient."""
+    """Return a copy whose current statistics are leaves with a gradient, NaN where masked."""
+    hidden = ~batch.valid_BT
     fresh = {
-        name: value.detach().clone().requires_grad_()
+        name: value.detach().masked_fill(hidden, float("nan")).requires_grad_()
         for name, value in batch.stats.items()
         if name.current and name is not Stat.ENTROPY
     }
