@@ -38,6 +38,7 @@ _factories: dict[str, str | Factory] = {
     "reinforce_pp": f"{_METHODS}.reinforce_pp:reinforce_pp",
     "reinforce_pp_baseline": f"{_METHODS}.reinforce_pp:reinforce_pp_baseline",
     "rloo": f"{_METHODS}.reinforce:rloo",
+    "sapo": f"{_METHODS}.sapo:sapo",
 }
 _entry_points_read = False
 

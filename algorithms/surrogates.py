@@ -80,3 +80,35 @@ class RatioPG:
     def __call__(self, view: View) -> Tensor:
         """Return the loss [B, T]."""
         return -view.advantages_BT * view.ratio_BT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftGate:
+    """`-A sigmoid(tau (r - 1)) 4 / tau`: a smooth gate instead of a clip (SAPO).
+
+    The slope at r = 1 is 1, so on-policy the gradient is the plain policy gradient.
+
+    Source: SAPO; verl-project/verl:verl/trainer/ppo/core_algos.py, `compute_policy_loss_sapo`.
+
+    Attributes:
+        tau_positive: sharpness where A > 0.
+        tau_negative: sharpness elsewhere; larger silences harmful moves sooner.
+    """
+
+    requires: ClassVar[frozenset[Stat]] = frozenset()
+    needs_ratio_gradient: ClassVar[bool] = True
+    dual_clip: ClassVar[float | None] = None
+    tau_positive: float = 1.0
+    tau_negative: float = 1.05
+
+    def __post_init__(self) -> None:
+        in_range("tau_positive", self.tau_positive, 0, open_low=True)
+        in_range("tau_negative", self.tau_negative, 0, open_low=True)
+
+    def __call__(self, view: View) -> Tensor:
+        """Return the loss [B, T]."""
+        ahead_BT = view.advantages_BT > 0
+        positive = view.ratio_BT.new_tensor(self.tau_positive)
+        tau_BT = torch.where(ahead_BT, positive, positive.new_tensor(self.tau_negative))
+        gate_BT = torch.sigmoid(tau_BT * (view.ratio_BT - 1)) * 4 / tau_BT
+        return -view.advantages_BT * gate_BT

@@ -20,8 +20,8 @@ from agentrl.algorithms.loss import policy_loss
 from agentrl.algorithms.metrics import report
 from agentrl.algorithms.ratios import SequenceRatio, TokenRatio, UnitRatio
 from agentrl.algorithms.regularisers import EntropyBonus, KLToReference
-from agentrl.algorithms.slots import View, Weight
-from agentrl.algorithms.surrogates import PPOClip, WeightPG
+from agentrl.algorithms.slots import Surrogate, View, Weight
+from agentrl.algorithms.surrogates import PPOClip, SoftGate, WeightPG
 from tests.golden.adapters_mismatch import keep_tests, weights_of
 from tests.golden.case import Adapter, Case, Result
 
@@ -180,13 +180,24 @@ def trl(case: Case) -> Result:
     algorithm = spec(
         ratio=SequenceRatio(per_token=False) if per_row else TokenRatio(),
         bounds=ConstantBounds(None, high - 1) if cispo else ConstantBounds(low, high),
-        surrogate=WeightPG() if cispo else PPOClip(config.get("delta")),
+        surrogate=_trl_surrogate(config),
         behaviour=weights,
         regularisers=_trl_regularisers(config),
         aggregation=Aggregation(TRL_MODES.get(kind, "token-mean"), length),
     )
     loss, gradient, _ = evaluate(algorithm, batch)
     return Result({"loss": loss, "grad_log_prob": gradient})
+
+
+def _trl_surrogate(config: Mapping[str, Any]) -> Surrogate:
+    if config["loss_type"] == "cispo":
+        return WeightPG()
+    if config["loss_type"] == "sapo":
+        return SoftGate(
+            tau_positive=config.get("sapo_temperature_pos", 1.0),
+            tau_negative=config.get("sapo_temperature_neg", 1.05),
+        )
+    return PPOClip(config.get("delta"))
 
 
 def _trl_regularisers(config: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -296,6 +307,12 @@ def cispo(case: Case) -> Result:
     return verl(case, surrogate=WeightPG())
 
 
+def sapo(case: Case) -> Result:
+    """The soft gate, in verl and AReaL."""
+    gate = SoftGate(tau_positive=case.config["tau_pos"], tau_negative=case.config["tau_neg"])
+    return verl(case, surrogate=gate)
+
+
 def by_source(official_verl: Adapter) -> Adapter:
     """Pick the adapter by whose settings the file holds."""
 
@@ -322,6 +339,7 @@ ADAPTERS: dict[tuple[str, str], Adapter] = {
     },
     ("gspo", "policy_loss"): by_source(gspo),
     ("cispo", "policy_loss"): by_source(cispo),
+    ("sapo", "policy_loss"): by_source(sapo),
     ("reinforce", "policy_loss"): by_source(verl_pg),
     ("gpg", "policy_loss"): by_source(verl_pg),
     ("bypass", "policy_loss"): bypass,
