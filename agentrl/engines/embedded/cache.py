@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentrl.engines.embedded.sequence import CachedSequence, Prefix, Use, common_length
+from agentrl.engines.embedded.prefixes import PrefixStore
+from agentrl.engines.embedded.sequence import CachedSequence, Use, common_length
 from agentrl.engines.embedded.store import KVShape, KVStore
 
 _FIRST_SLOTS = 8
@@ -44,11 +45,10 @@ class SequenceCache:
         self.budget = budget
         self.share_from = share_from
         self.tails = KVStore(shape)
-        self.prefixes = KVStore(shape)
+        self.prefixes = PrefixStore(shape)
         self.sequences: list[CachedSequence] = []
         self.evictions = 0
         self._sessions: dict[str, CachedSequence] = {}
-        self._live_prefixes: list[Prefix] = []
         self._clock = 0
 
     # -- finding ---------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ class SequenceCache:
 
     def _join_prefix(self, source: CachedSequence, target: CachedSequence, length: int) -> None:
         if source.prefix is None and self._worth_sharing(length, len(target.tokens)):
-            self._share(source, length)
+            self.prefixes.share(source, length, self.tails, self.budget - self.tails.bytes)
         if source.prefix is not None and source.prefix.length <= length:
             source.prefix.users += 1
             target.prefix = source.prefix
@@ -142,7 +142,7 @@ class SequenceCache:
             self.tails.copy(self.tails, source.slot, 0, target.slot, length - target.start)
         else:
             assert source.prefix is not None
-            self.tails.copy(self.prefixes, source.prefix.slot, 0, target.slot, length)
+            self.tails.copy(self.prefixes.store, source.prefix.slot, 0, target.slot, length)
         target.computed = length
 
     def rest(self, sequence: CachedSequence) -> None:
@@ -171,19 +171,19 @@ class SequenceCache:
         session = sequence.session
         if session is not None and self._sessions.get(session) is sequence:
             del self._sessions[session]
-        self._leave_prefix(sequence)
+        self.prefixes.leave(sequence, self.budget)
 
     def clear(self) -> None:
         """Drop everything; the memory stays allocated."""
         self.sequences.clear()
         self._sessions.clear()
-        self._live_prefixes.clear()
+        self.prefixes.clear()
 
     def free(self) -> None:
         """Drop everything and give the memory back."""
         self.clear()
         self.tails.resize(0, 0)
-        self.prefixes.resize(0, 0)
+        self.prefixes.store.resize(0, 0)
 
     def _touch(self, sequence: CachedSequence) -> None:
         self._clock += 1
@@ -198,53 +198,15 @@ class SequenceCache:
             self.share_from is not None and length >= self.share_from and 4 * length >= 3 * prompt
         )
 
-    def _share(self, source: CachedSequence, length: int) -> None:
-        """Move the first tokens of `source` to the prefix store, if the budget allows it."""
-        slot = self._prefix_slot(length)
-        if slot is None:
-            return
-        prefix = Prefix(slot, length, users=1)
-        self._live_prefixes.append(prefix)
-        self.prefixes.copy(self.tails, source.slot, 0, slot, length)
-        self.tails.copy(self.tails, source.slot, length, source.slot, source.computed - length)
-        source.prefix = prefix
-
     def _unshare(self, sequence: CachedSequence, length: int) -> None:
         """Copy the first tokens of a shared prefix back into the sequence's own slot."""
         assert sequence.prefix is not None
         prefix = sequence.prefix
         sequence.prefix, sequence.computed = None, 0
         self.reserve(sequence, length + 1, force=True)
-        self.tails.copy(self.prefixes, prefix.slot, 0, sequence.slot, length)
+        self.tails.copy(self.prefixes.store, prefix.slot, 0, sequence.slot, length)
         sequence.prefix = prefix
-        self._leave_prefix(sequence)
-
-    def _leave_prefix(self, sequence: CachedSequence) -> None:
-        prefix, sequence.prefix = sequence.prefix, None
-        if prefix is None:
-            return
-        prefix.users -= 1
-        if prefix.users == 0:
-            self._live_prefixes.remove(prefix)
-            if not self._live_prefixes and 2 * self.prefixes.bytes > self.budget:
-                self.prefixes.resize(0, 0)
-
-    def _prefix_slot(self, length: int) -> int | None:
-        store = self.prefixes
-        taken = {prefix.slot for prefix in self._live_prefixes}
-        capacity = store.capacity
-        if length > capacity:
-            capacity = -(-length // _FIRST_CAPACITY) * _FIRST_CAPACITY
-        if len(taken) < store.slots and capacity == store.capacity:
-            return min(set(range(store.slots)) - taken)
-        slots = max(store.slots, 1) if len(taken) < store.slots else max(2 * store.slots, 1)
-        if store.bytes_of(slots, capacity) + self.tails.bytes > self.budget:
-            return None
-        keep = sorted(self._live_prefixes, key=lambda prefix: prefix.slot)
-        store.resize(slots, capacity, [prefix.slot for prefix in keep])
-        for slot, prefix in enumerate(keep):
-            prefix.slot = slot
-        return len(keep)
+        self.prefixes.leave(sequence, self.budget)
 
     # -- room ------------------------------------------------------------------------------------
 
@@ -268,13 +230,13 @@ class SequenceCache:
                 if not force:
                     return False
                 break
-            self._evict(victim)
+            self.evict(victim)
         slots = min(self.tails.slots, max(self._slots_within(capacity), len(self.sequences)))
         self._resize(slots, capacity)
         return True
 
     def _slots_within(self, capacity: int) -> int:
-        left = max(self.budget - self.prefixes.bytes, 0)
+        left = max(self.budget - self.prefixes.store.bytes, 0)
         return left // max(self.tails.bytes_of(1, capacity), 1)
 
     def _resize(self, slots: int, capacity: int) -> None:
@@ -313,7 +275,7 @@ class SequenceCache:
     def _make_room(self, source: CachedSequence | None, force: bool) -> bool:
         victim = self._oldest((source,))
         if victim is not None:
-            self._evict(victim)
+            self.evict(victim)
             return True
         if force:
             self._resize(len(self.sequences) + 1, self.tails.capacity or _FIRST_CAPACITY)
@@ -332,7 +294,8 @@ class SequenceCache:
         ]
         return min(victims, key=lambda s: (s.use is Use.IDLE, s.clock), default=None)
 
-    def _evict(self, victim: CachedSequence) -> None:
+    def evict(self, victim: CachedSequence) -> None:
+        """Drop a sequence for want of memory."""
         self.evictions += 1
         self.drop(victim)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from agentrl.engines.base import Completion, EngineStats, SamplingParams
 from agentrl.engines.embedded.attention import can_share
 from agentrl.engines.embedded.cache import SequenceCache
+from agentrl.engines.embedded.checks import check_prompt, check_settings
 from agentrl.engines.embedded.layout import Layout, lay_out
 from agentrl.engines.embedded.request import Request
 from agentrl.engines.embedded.sampler import Draw, sample, uniforms
@@ -20,7 +21,7 @@ from agentrl.engines.embedded.scheduler import Scheduler
 from agentrl.engines.embedded.stopping import Decoder, StopStrings
 from agentrl.engines.embedded.store import KVShape
 from agentrl.engines.embedded.weights import load_weights
-from agentrl.errors import ConfigError, ContextOverflow, EngineError
+from agentrl.errors import ConfigError, EngineError
 from agentrl.models.attention import hidden_states, install
 
 _TURNS_OF_THE_LOOP = 3
@@ -67,7 +68,7 @@ class EmbeddedEngine:
         Raises:
             ConfigError: a setting is out of range, or the model uses sliding-window attention.
         """
-        _check_settings(model, max_batch_tokens, cache_bytes, max_context)
+        check_settings(model, max_batch_tokens, cache_bytes, max_context)
         install(model)
         self._model = model
         self._head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
@@ -162,19 +163,7 @@ class EmbeddedEngine:
 
     def _request(self, tokens: list[int], params: SamplingParams, session: str | None) -> Request:
         self._check_open()
-        if not tokens:
-            raise ConfigError("The prompt is empty; it needs at least one token id.")
-        if min(tokens) < 0 or max(tokens) >= self._vocabulary:
-            bad = next(token for token in tokens if not 0 <= token < self._vocabulary)
-            raise ConfigError(
-                f"The prompt holds token id {bad}; the model knows ids 0 to "
-                f"{self._vocabulary - 1}. Does the tokenizer belong to this model?"
-            )
-        if len(tokens) >= self._max_context:
-            raise ContextOverflow(
-                f"The prompt has {len(tokens)} tokens and the context holds {self._max_context}; "
-                "it must be shorter by at least one. Shorten it or raise `max_context`."
-            )
+        check_prompt(tokens, self._vocabulary, self._max_context)
         watch = None
         if params.stop_strings:
             if self._tokenizer is None:
@@ -293,20 +282,3 @@ class EmbeddedEngine:
                     request.future.set_result(request.completion(*stop))
         self._stats.sampled_tokens += len(due)
         return finished
-
-
-def _check_settings(
-    model: nn.Module, max_batch_tokens: int, cache_bytes: int, max_context: int | None
-) -> None:
-    checks = [("max_batch_tokens", max_batch_tokens), ("cache_bytes", cache_bytes)]
-    if max_context is not None:
-        checks.append(("max_context", max_context))
-    for name, value in checks:
-        if value < 1:
-            raise ConfigError(f"`{name}` is {value}; it must be at least 1.")
-    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"}:
-        raise ConfigError(
-            f"The model has layers of kind {sorted(kinds - {'full_attention'})}; the embedded "
-            "engine supports full attention only. Use another engine for this model."
-        )

@@ -67,7 +67,7 @@ def lay_out(work: Sequence[Work], cache: SequenceCache) -> Layout:
     numbers = torch.tensor([ids, positions, writes], device=shape.device)
     heads = torch.arange(shape.heads, device=shape.device) * capacity
     write = (numbers[2][:, None] + heads).reshape(-1)
-    context = StepContext(cache.tails.data, cache.prefixes.data, write, blocks)
+    context = StepContext(cache.tails.data, cache.prefixes.store.data, write, blocks)
     return Layout(numbers[0], numbers[1], context, last, ordered)
 
 

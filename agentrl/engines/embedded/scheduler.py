@@ -129,7 +129,7 @@ class Scheduler:
 
     def _preempt(self, request: Request) -> None:
         assert request.sequence is not None
-        self.cache.drop(request.sequence)
+        self.cache.evict(request.sequence)
         request.sequence = None
         self.running.remove(request)
         self.waiting.insert(0, request)
