@@ -56,6 +56,7 @@ class Learner:
         *,
         temperature: float = 1.0,
         total_steps: int = 0,
+        max_row_tokens: int | None = None,
         reference: nn.Module | None = None,
         seed: int = 0,
     ) -> None:
@@ -68,9 +69,12 @@ class Learner:
             temperature: sampling temperature of the rollouts; all log-probs and entropies of
                 `update` are those of the tempered distribution, comparable with the engine's.
             total_steps: optimiser steps after which a decaying schedule reaches 0.
+            max_row_tokens: most tokens that can be sampled in one row, the constant K of
+                `seq-mean-token-sum-norm`; by default the longest row of each rollout.
             reference: frozen policy for algorithms that read `REF_LOGPROBS`; by default a copy of
                 the model as it is at the first update.
-            seed: of the order of tasks where `updates_per_step` is above 1.
+            seed: of the order of tasks where `updates_per_step` is above 1, and of slots that
+                draw.
 
         Raises:
             ConfigError: a wrong setting, or a model the tree forward pass cannot reproduce.
@@ -82,13 +86,14 @@ class Learner:
         self.model = model
         self.algorithm = algorithm
         self._temperature = temperature
-        self._total_steps = total_steps
+        self._max_row_tokens = max_row_tokens
         self._reference = None if reference is None else _freeze(reference)
         self._owns_reference = False
         self._controllers = controllers.start(algorithm)
-        self._generator = torch.Generator().manual_seed(seed)
         weight: Tensor = model.get_output_embeddings().weight  # type: ignore[operator]
         self._device = weight.device
+        self._order = torch.Generator().manual_seed(seed)
+        self._draws = torch.Generator(self._device).manual_seed(seed)
         self._value_head = self._make_value_head(weight)
         self._optimizer = Optimizer(self._parameters(), self.settings, total_steps)
         self._imitation: Optimizer | None = None
@@ -190,7 +195,7 @@ class Learner:
             "optimizer": self._optimizer.state_dict(),
             "imitation": None if self._imitation is None else self._imitation.state_dict(),
             "controllers": [controller.state_dict() for controller in self._controllers],
-            "generator": self._generator.get_state(),
+            "generators": [self._order.get_state(), self._draws.get_state()],
             "value_head": None if self._value_head is None else self._value_head.state_dict(),
             "reference": self._reference.state_dict()
             if self._reference is not None and self._owns_reference
@@ -206,7 +211,8 @@ class Learner:
             self._imitation.load_state_dict(state["imitation"])
         for controller, saved in zip(self._controllers, state["controllers"], strict=True):
             controller.load_state_dict(saved)
-        self._generator.set_state(state["generator"])
+        for generator, saved in zip((self._order, self._draws), state["generators"], strict=True):
+            generator.set_state(saved.cpu())
         if self._value_head is not None:
             self._value_head.load_state_dict(state["value_head"])
         if state["reference"] is not None:
@@ -217,7 +223,7 @@ class Learner:
         return [*self.model.parameters(), *own]
 
     def _make_value_head(self, like: Tensor) -> nn.Module | None:
-        if Stat.VALUES not in self.algorithm.requires:
+        if not self.algorithm.requires & {Stat.VALUES, Stat.OLD_VALUES}:
             return None
         head = nn.Linear(like.shape[1], 1, device=like.device, dtype=like.dtype)
         nn.init.zeros_(head.weight)  # values start at 0, whatever the seed
@@ -266,25 +272,21 @@ class Learner:
     def _optimizer_batches(self, found: Rows, batch: Batch) -> list[list[int]]:
         alive = batch.valid_BT.any(-1).tolist()
         chosen = [index for index, learns in enumerate(alive) if learns]
-        return split_by_tree(found, chosen, self.settings.updates_per_step, self._generator)
+        return split_by_tree(found, chosen, self.settings.updates_per_step, self._order)
 
     def _step(
         self, algorithm: Algorithm, found: Rows, batch: Batch, chosen: list[int], *, first: bool
     ) -> dict[str, float]:
         """Make one optimiser step on some rows."""
         whole = batch.rows(torch.tensor(chosen, device=self._device))
-        normaliser = Normaliser.of(whole.mask_BT)
-        prepared = None
-        if algorithm.prepare_requires:
-            wanted = {stat for stat in algorithm.prepare_requires if stat.current}
-            stats = self._frozen_stats(self.model, found, chosen, wanted) if wanted else {}
-            index = torch.tensor(chosen, device=self._device)
-            ready = whole.with_stats({name: values[index] for name, values in stats.items()})
-            prepared = prepare(algorithm, with_copies(algorithm, ready))
+        normaliser = Normaliser.of(whole.mask_BT, self._max_row_tokens)
+        prepared = self._prepare(algorithm, found, whole, chosen)
         parts, worst = [], 0.0
         for micro in self._micro_batches(found, chosen):
             part = self._with_current(algorithm, micro, batch)
-            loss = policy_loss(algorithm, part, normaliser, prepared=prepared)
+            loss = policy_loss(
+                algorithm, part, normaliser, generator=self._draws, prepared=prepared
+            )
             loss.value.backward()  # type: ignore[no-untyped-call]
             parts.append(loss.metrics | sizes(micro, part.valid_BT))
             if first:
@@ -296,6 +298,16 @@ class Learner:
         if first:
             report["mismatch/max"] = worst
         return report | self._optimizer.step(merged["loss"].total)
+
+    def _prepare(
+        self, algorithm: Algorithm, found: Rows, whole: Batch, chosen: list[int]
+    ) -> dict[object, Any]:
+        """Compute what slots need to know about the whole optimiser batch."""
+        wanted = {stat for stat in algorithm.prepare_requires if stat.current}
+        if wanted:
+            stats = self._frozen_stats(self.model, found, chosen, wanted)
+            whole = whole.with_stats({name: values[chosen] for name, values in stats.items()})
+        return prepare(algorithm, with_copies(algorithm, whole))
 
     def _with_current(self, algorithm: Algorithm, micro: MicroBatch, batch: Batch) -> Batch:
         """Return the rows of a micro-batch with the statistics of the current weights."""

@@ -18,7 +18,7 @@ from learner_samples import (
 )
 from torch import nn
 
-from agentrl.algorithms import Algorithm, Normaliser, estimate_advantages, get, policy_loss
+from agentrl.algorithms import Algorithm, Normaliser, estimate_advantages, get, names, policy_loss
 from agentrl.algorithms.batch import Stat
 from agentrl.errors import ConfigError, TrainingDiverged
 from agentrl.learner import Learner, LearnerSettings
@@ -141,6 +141,15 @@ def test_padding_changes_nothing(catch: Any) -> None:
     assert relative(padded.vector, plain.vector) < 1e-9
 
 
+def test_the_length_norm_is_a_constant_of_the_run(catch: Any) -> None:
+    algorithm, forest = get("dr_grpo"), random_forest(3)
+    gradient = {}
+    for length in (50, 100):
+        learner = Learner(tiny_model(), algorithm, max_row_tokens=length)
+        gradient[length] = catch(learner, forest).vector
+    assert relative(2 * gradient[100], gradient[50]) < 1e-12
+
+
 def test_failed_episodes_never_matter(catch: Any) -> None:
     with_failures, without = random_forest(4), random_forest(4)
     assert any(not e.counts for tree in with_failures.trees for e in tree.episodes)
@@ -195,6 +204,34 @@ def test_an_update_moves_the_weights_and_reports() -> None:
     assert all(math.isfinite(value) for value in found.values())
     assert {"loss", "grad_norm", "learning_rate", "entropy", "kl_old/k3", "clip/high"} <= set(found)
     assert not model.training
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("updates_per_step", [1, 2])
+def test_every_registered_algorithm_makes_finite_updates(name: str, updates_per_step: int) -> None:
+    model = tiny_model(dtype=torch.float32)
+    before = parameters(model)
+    learner = make(model, get(name), updates_per_step=updates_per_step)
+    for seed in range(2):
+        report = learner.update(random_forest(seed, trees=4))
+        assert report["skipped"] == 0
+        assert all(math.isfinite(value) for value in report.values())
+    assert parameters(model).isfinite().all()
+    assert not torch.equal(parameters(model), before)
+
+
+def test_the_value_head_learns_the_returns() -> None:
+    forest = random_forest(2)
+    for tree in forest.trees:
+        for node in tree.nodes:
+            node.reward = 0.0
+        for episode in tree.episodes:
+            episode.reward = 1.0
+    learner = make(tiny_model(), get("ppo"), learning_rate=3e-3)
+    reports = [learner.update(forest) for _ in range(30)]
+    assert reports[-1]["value"] < 0.5 * reports[0]["value"]
+    state = learner.state_dict()
+    assert state["value_head"]["weight"].abs().sum() > 0
 
 
 def test_log_probs_of_the_learners_own_policy_show_no_mismatch() -> None:
