@@ -1,28 +1,36 @@
 """Making games with TextWorld's generator, without the work that is not needed.
 
 As shipped, `textworld.challenges` compiles a coin-collector, simple or cooking game with Inform 7
-only to play its walkthrough once (0.7 of 1.1 s), and parses its logic files anew for every game
-(0.4 s).  `lean_generator` replaces both from outside: the walkthrough is played on TextWorld's own
-game logic, and parsed knowledge bases are kept.  The games are byte-identical (a test compares
-their serialised form), which is only promised for TextWorld 1.7; other versions are left alone.
+only to play its walkthrough once (0.7 of 1.1 s), parses its logic files anew for every game (0.4 s)
+and its text grammars in every process (3.5 s).  `lean_generator` replaces all three from outside:
+the walkthrough is played on TextWorld's own game logic, parsed logic is kept, and parsed grammars
+are stored with the games.  The games are byte-identical (a test compares their serialised form),
+which is only promised for TextWorld 1.7; other versions are left alone.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import pickle
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
 import textworld
 import textworld.challenges
 from textworld.challenges import CHALLENGES
-from textworld.generator import QuestGenerationError
+from textworld.generator import GenerationWarning, QuestGenerationError
 from textworld.generator.data import KnowledgeBase
 from textworld.generator.game import Game, GameProgression
 from textworld.generator.inform7 import Inform7Game
 from textworld.generator.maker import GameMaker
+from textworld.textgen import TextGrammar
 
+from agentrl.envs.textworld.cache import cache_directory
 from agentrl.envs.textworld.games import KINDS, GameSpec
 from agentrl.errors import ConfigError
 
@@ -40,7 +48,9 @@ def generate(spec: GameSpec) -> Game:
     options.seeds = spec.seed
     settings = dict(spec.settings)
     settings["split"] = settings.pop("food_split", None)
-    with lean_generator():
+    with lean_generator(), warnings.catch_warnings():
+        # "Not enough variation": a room gets an adjective, which is as good.
+        warnings.simplefilter("ignore", GenerationWarning)
         try:
             return CHALLENGES[KINDS[spec.kind].challenge][1](settings, options)
         except (ValueError, KeyError, AssertionError, QuestGenerationError) as error:
@@ -56,13 +66,15 @@ def lean_generator() -> Iterator[None]:
     if not textworld.__version__.startswith(LEAN_VERSIONS):
         yield
         return
-    load, set_walkthrough = KnowledgeBase.__dict__["load"], GameMaker.set_walkthrough
+    load, parse = KnowledgeBase.__dict__["load"], TextGrammar.__dict__["parse"]
+    set_walkthrough = GameMaker.set_walkthrough
     KnowledgeBase.load = classmethod(_cached_load(load.__func__))
+    TextGrammar.parse = classmethod(_stored_parse(parse.__func__))
     GameMaker.set_walkthrough = _set_walkthrough_without_compiling
     try:
         yield
     finally:
-        KnowledgeBase.load = load
+        KnowledgeBase.load, TextGrammar.parse = load, parse
         GameMaker.set_walkthrough = set_walkthrough
 
 
@@ -75,6 +87,24 @@ def _cached_load(load: Callable[..., KnowledgeBase]) -> Callable[..., KnowledgeB
         return load(cls, *paths, **named)
 
     return cached
+
+
+def _stored_parse(parse: Callable[..., TextGrammar]) -> Callable[..., TextGrammar]:
+    """Return a version of `TextGrammar.parse` that keeps its results in the game cache."""
+
+    def stored(cls: type[TextGrammar], grammar: str, filename: str | None = None) -> TextGrammar:
+        name = hashlib.sha256(grammar.encode()).hexdigest()[:20]
+        path = cache_directory() / f"grammar-{name}.pickle"
+        with suppress(OSError, EOFError, pickle.UnpicklingError):
+            return pickle.loads(path.read_bytes())
+        parsed = parse(cls, grammar, filename)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as scratch:
+            pickle.dump(parsed, scratch)
+        os.replace(scratch.name, path)
+        return parsed
+
+    return stored
 
 
 def _set_walkthrough_without_compiling(maker: Any, commands: Sequence[str]) -> None:

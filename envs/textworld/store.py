@@ -10,9 +10,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
 from pathlib import Path
 
+from agentrl.envs.textworld.cache import cache_directory
 from agentrl.envs.textworld.games import GameSpec
 from agentrl.errors import ConfigError, DataError
 
@@ -20,12 +20,6 @@ GENERATION_TIMEOUT_SECONDS = 300.0
 """Longest wait for one game; the slowest seen (cooking, compiled) took 10 s on a busy core."""
 
 SUFFIX = {"facts": ".json", "prose": ".z8"}
-
-
-def cache_directory() -> Path:
-    """Return `$AGENTRL_CACHE/textworld-VERSION` (default `~/.cache/agentrl`)."""
-    root = os.environ.get("AGENTRL_CACHE") or Path.home() / ".cache" / "agentrl"
-    return Path(root).expanduser() / f"textworld-{version('textworld')}"
 
 
 def game_path(spec: GameSpec, backend: str) -> Path:
