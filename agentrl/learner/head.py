@@ -23,7 +23,10 @@ import torch
 from torch import Tensor
 
 _CHUNK_ELEMENTS = 1 << 22
-"""Largest chunk of logits; 16 MiB in float32, measured fastest between 2^20 and 2^24."""
+"""Largest chunk of logits, 16 MiB in float32.
+
+On a CPU a quarter of it costs 40 % more time at V = 32,000, and four times as much gains nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ path and calls `scaled_dot_product_attention` with an offset causal mask.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -35,23 +35,23 @@ _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 class TreeAttention:
-    """The learner's attention context (see `agentrl.models.attention.AttentionContext`).
-
-    Attributes:
-        runs: the shape of the trees.
-        blockwise: True to use the block algorithm; None chooses it on the CPU.
-    """
+    """The learner's attention context (see `agentrl.models.attention.AttentionContext`)."""
 
     def __init__(self, runs: Sequence[Run], blockwise: bool | None = None) -> None:
-        self.runs = tuple(run for run in runs if run.stop > run.start)
-        self.blockwise = blockwise
-        self._blocks = tuple(_blocks(self.runs))
+        """Prepare one pass over flat tokens.
+
+        Args:
+            runs: the shape of the trees, in flat order.
+            blockwise: True to use the block algorithm; None chooses it on the CPU.
+        """
+        self._runs = tuple(runs)
+        self._blockwise = blockwise
+        self._blocks = tuple(_blocks(run for run in runs if run.stop > run.start))
         self._paths: list[tuple[Run, Tensor, Tensor]] | None = None
-        self._all_runs = tuple(runs)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Attend along the paths; shapes as in `AttentionContext.attend`."""
-        blockwise = query.device.type == "cpu" if self.blockwise is None else self.blockwise
+        blockwise = query.device.type == "cpu" if self._blockwise is None else self._blockwise
         if blockwise:
             out: Tensor = _BlockAttention.apply(  # type: ignore[no-untyped-call]
                 query, key, value, self._blocks, scale
@@ -62,7 +62,7 @@ class TreeAttention:
     def _attend_paths(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         grouped = query.shape[1] != key.shape[1]
         if self._paths is None:  # one context serves all layers of a pass
-            self._paths = list(_paths(self._all_runs, query.device))
+            self._paths = list(_paths(self._runs, query.device))
         outputs = [
             functional.scaled_dot_product_attention(
                 query[:, :, run.start : run.stop],
@@ -81,8 +81,9 @@ Block = tuple[slice, slice, bool]
 """Flat range of the queries, flat range of the keys, and whether the block is causal."""
 
 
-def _blocks(runs: Sequence[Run]) -> Iterator[Block]:
+def _blocks(runs: Iterable[Run]) -> Iterator[Block]:
     """Yield all blocks; the causal block of a query comes before its others."""
+    runs = list(runs)
     for run in runs:
         own = slice(run.start, run.stop)
         yield own, own, True
