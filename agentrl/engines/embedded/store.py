@@ -79,7 +79,8 @@ class KVStore:
         data = self._zeros(slots, capacity)
         length = min(capacity, self.capacity)
         if keep and length:
-            kept = self.data[:, :, list(keep), :, :length]
+            in_place = list(keep) == list(range(len(keep)))
+            kept = self.data[:, :, slice(len(keep)) if in_place else list(keep), :, :length]
             data[:, :, : len(keep), :, :length] = kept
         self.data, self.slots, self.capacity = data, slots, capacity
 
