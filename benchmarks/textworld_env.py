@@ -2,8 +2,9 @@
 
     python benchmarks/textworld_env.py [--out FILE]
 
-Prints a table and JSON.  `first_game` includes the start of a generating process.  Fork is compared with its alternative: TextWorld's own copy for `prose`,
-replaying the commands for `facts`.  Times are wall-clock medians in milliseconds.
+Prints a table and JSON.  `first_game` includes the start of a generating process.  Fork is compared
+with its alternative: TextWorld's own copy for `prose`, replaying the commands for `facts`.  Times
+are wall-clock medians in milliseconds.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -55,7 +57,7 @@ def measure(options: dict[str, Any], games: int, steps: int) -> Row:
     made = []
     for task in panel[1:]:
         chosen = Options.read(task.options)
-        made.append(timed(lambda: ensure(chosen.spec(task.seed), chosen.backend)))  # noqa: B023
+        made.append(timed(partial(ensure, chosen.spec(task.seed), chosen.backend)))
     env = TextWorldEnv()
     resets, step_times, forks, alternatives = [], [], [], []
     for task in panel:

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
+from agentrl.envs.textworld.cache import textworld_version
 from agentrl.errors import ConfigError, unknown_name
 
 JSON = Any
@@ -86,7 +86,7 @@ class GameSpec:
     def key(self) -> str:
         """File name of the game in the cache: kind and a hash of all that determines it."""
         content = json.dumps([self.kind, dict(self.settings), self.seed], sort_keys=True)
-        digest = hashlib.sha256(f"{version('textworld')} {content}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{textworld_version()} {content}".encode()).hexdigest()
         return f"{self.kind}-{digest[:20]}"
 
     @property

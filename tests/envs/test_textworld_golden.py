@@ -41,8 +41,6 @@ def test_official_transcripts_replay_exactly(shared: Path):
         pytest.skip(f"no official transcripts at {path}")
     played = 0
     for transcript in json.loads(path.read_text())["transcripts"]:
-        if transcript["tw_make_args"][0] == "custom":
-            continue  # made by options that are no challenge; plays as a game file
         seed, options = options_of(transcript["tw_make_args"])
         env = TextWorldEnv(backend="prose", max_steps=1000, objective="full")
         observation, info = env.reset(seed=seed, options=options)
@@ -58,4 +56,4 @@ def test_official_transcripts_replay_exactly(shared: Path):
             assert (info["won"], info["lost"]) == (step["won"], step["lost"]), where
         env.close()
         played += 1
-    assert played >= 4
+    assert played > 0
