@@ -46,6 +46,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         key, equals, text = item.partition("=")
         if not equals or not key:
             raise ConfigError(f"{item!r} is not an override; write it as `section.key=value`.")
+        value: Any
         try:
             value = yaml.safe_load(text) if text else ""
         except yaml.YAMLError as error:

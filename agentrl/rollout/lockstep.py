@@ -16,6 +16,7 @@ from agentrl.engines.base import Completion
 from agentrl.envs.base import Info
 from agentrl.rollout.policy import EpisodeKey, Policy
 
+Ask = Callable[[], Coroutine[Any, Any, Completion]]
 Request = tuple[
     EpisodeKey, Callable[[], Coroutine[Any, Any, Completion]], asyncio.Future[Completion]
 ]

@@ -26,7 +26,11 @@ def test_the_effective_configuration_reads_back_unchanged(tmp_path):
 
 @pytest.mark.parametrize(
     ("override", "nearest"),
-    [("rollout.group_sise=4", "rollout.group_size"), ("stepps=3", "steps"), ("modle.path=x", "model")],
+    [
+        ("rollout.group_sise=4", "rollout.group_size"),
+        ("stepps=3", "steps"),
+        ("modle.path=x", "model"),
+    ],
 )
 def test_an_unknown_key_names_the_nearest_one(override, nearest):
     with pytest.raises(UnknownNameError, match=f"Did you mean '{nearest}'"):
