@@ -193,6 +193,15 @@ def test_leaving_the_old_policys_pass_out_is_exact(
     assert relative(short.vector, full.vector) < 1e-12
 
 
+def test_later_optimiser_steps_still_compare_with_the_start_of_the_update() -> None:
+    distance = {}
+    for updates in (1, 2):
+        learner = make(tiny_model(), updates_per_step=updates)
+        distance[updates] = learner.update(random_forest(6, trees=4))["kl_old/k3"]
+    assert distance[1] == 0
+    assert distance[2] > 1e-4
+
+
 def test_an_update_moves_the_weights_and_reports() -> None:
     model = tiny_model(dtype=torch.float32)
     before = parameters(model)
