@@ -70,8 +70,7 @@ class FactsPlayer:
     def send(self, command: str) -> Frame:
         """Carry a command out; an inadmissible one changes nothing."""
         if command in self._commands:
-            action = self._progression.valid_actions[self._commands.index(command)]
-            self._progression.update(action)
+            self._progression.update(self._meant_by(command))
             self._frame = self._look(self._detail(command), True)
         else:
             self._frame = self._look("Not possible. ", False)
@@ -112,6 +111,16 @@ class FactsPlayer:
             lost=progression.failed,
             anchor=self._anchor,
         )
+
+    def _meant_by(self, command: str) -> Any:
+        """Return the action of a command; of several (`prepare meal`) the one that uses most.
+
+        So does the compiled game; `textworld.envs.tw` takes the first, and would cook a recipe of
+        several ingredients from one.
+        """
+        pairs = zip(self._commands, self._progression.valid_actions, strict=True)
+        actions = [action for name, action in pairs if name == command]
+        return max(actions, key=lambda action: len(action.preconditions))
 
     def _detail(self, command: str) -> str:
         """Return what `examine X` reveals beyond the room view."""

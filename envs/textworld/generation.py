@@ -68,9 +68,14 @@ def lean_generator() -> Iterator[None]:
         return
     load, parse = KnowledgeBase.__dict__["load"], TextGrammar.__dict__["parse"]
     set_walkthrough = GameMaker.set_walkthrough
+
+    def played_on_logic(maker: GameMaker, commands: Sequence[str]) -> None:
+        if not _set_walkthrough_without_compiling(maker, commands):
+            set_walkthrough(maker, commands)
+
     KnowledgeBase.load = classmethod(_cached_load(load.__func__))
     TextGrammar.parse = classmethod(_stored_parse(parse.__func__))
-    GameMaker.set_walkthrough = _set_walkthrough_without_compiling
+    GameMaker.set_walkthrough = played_on_logic
     try:
         yield
     finally:
@@ -107,11 +112,15 @@ def _stored_parse(parse: Callable[..., TextGrammar]) -> Callable[..., TextGramma
     return stored
 
 
-def _set_walkthrough_without_compiling(maker: Any, commands: Sequence[str]) -> None:
-    """Do what `GameMaker.set_walkthrough` does, on the game logic instead of a compiled game.
+def _set_walkthrough_without_compiling(maker: Any, commands: Sequence[str]) -> bool:
+    """Try to do what `GameMaker.set_walkthrough` does, but on the game logic, not a compiled game.
 
     A command that the game refuses repeats the previous action in the record, as it does there
     (textworld/envs/wrappers/tw_inform7.py keeps `_last_action`).
+
+    Returns:
+        False, with nothing changed, where a command could mean several actions (`prepare meal` in
+        cooking games of several ingredients): only the compiled game knows which.
     """
     game = maker.build()
     progression = GameProgression(game)
@@ -124,6 +133,8 @@ def _set_walkthrough_without_compiling(maker: Any, commands: Sequence[str]) -> N
             raise ValueError("Game has ended before finishing playing all commands.")
         triggered_before = [event.triggered for event in tracked]
         names = inform7.gen_commands_from_actions(progression.valid_actions)
+        if names.count(command) > 1:
+            return False
         if command in names:
             actions.append(progression.valid_actions[names.index(command)])
             progression.update(actions[-1])
@@ -135,3 +146,4 @@ def _set_walkthrough_without_compiling(maker: Any, commands: Sequence[str]) -> N
                 events[event.event].commands = list(commands[: turn + 1])
     for event, replayed in events.items():
         event.actions, event.commands = replayed.actions, replayed.commands
+    return True

@@ -89,7 +89,9 @@ def test_both_back_ends_play_the_same_game(spec: GameSpec):
         env = TextWorldEnv(backend=backend)
         env.reset(seed=spec.seed, options=task_of(spec, backend=backend).options)
         steps = [env.step(action) for action in actions]
-        plays.append([(r, t, i["score"], i["action_valid"]) for _, r, t, _, i in steps])
+        plays.append(
+            [(r, t, i["admissible_actions"], i["score"], i["anchor"]) for _, r, t, _, i in steps]
+        )
         env.close()
     assert plays[0] == plays[1]
 
