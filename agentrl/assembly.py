@@ -62,8 +62,8 @@ def build_panels(config: RunConfig) -> tuple[type[TextEnv], Panels]:
 
 
 def prepare_tasks(env_class: type[TextEnv], panel: TaskPanel) -> None:
-    """Let the environment make what its tasks need, for example generate games."""
-    prepare = getattr(env_class, "prepare", None)
+    """Let the environment make what the tasks need, for example generate games."""
+    prepare = getattr(env_class, "prepare", None)  # classes that do not derive from TextEnv
     if prepare is not None:
         prepare(panel)
 

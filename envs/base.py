@@ -113,6 +113,10 @@ class TextEnv(gymnasium.Env[str, str]):
         """
         raise ConfigError(f"{cls.__name__} has no task panels; define `panel`.")
 
+    @classmethod
+    def prepare(cls, panel: TaskPanel) -> None:
+        """Make what the tasks of a panel need before they are played; by default nothing."""
+
     def fork(self) -> TextEnv:
         """Return an independent environment in the same state (optional capability)."""
         raise ConfigError(f"{type(self).__name__} cannot be forked; it does not define `fork`.")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from agentrl.envs.base import Info, Prompt, TextEnv
 from agentrl.envs.textworld.options import Options
-from agentrl.envs.textworld.panels import textworld_panel
+from agentrl.envs.textworld.panels import prepare_panel, textworld_panel
 from agentrl.envs.textworld.player import Frame, Player, open_player, printable_ascii
 from agentrl.envs.textworld.prompts import PROMPTS
 from agentrl.envs.textworld.store import ensure
@@ -46,6 +46,11 @@ class TextWorldEnv(TextEnv):
     def panel(cls, split: str, **options: Any) -> TaskPanel:
         """Return a task panel; see `agentrl.envs.textworld.panels.textworld_panel`."""
         return textworld_panel(split, **options)
+
+    @classmethod
+    def prepare(cls, panel: TaskPanel) -> None:
+        """Generate the panel's games that are not cached yet, in parallel."""
+        prepare_panel(panel)
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
