@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agentrl.engines.base import Completion
 from agentrl.envs.base import Info, Prompt, episode_metrics
-from agentrl.errors import ContextOverflow, EngineError, EnvironmentFailure
+from agentrl.errors import AgentRLError, ContextOverflow, EngineError, EnvironmentFailure
 from agentrl.rollout.policy import EpisodeKey, Policy
 from agentrl.rollout.workers import EnvHandle, EnvPool
 from agentrl.tokens import ContextMode, Conversation, Renderer
@@ -40,8 +42,11 @@ async def play(
 ) -> None:
     """Play one episode of `tree.task`; every outcome is recorded in `episode`.
 
-    Failures of the environment or the engine end this episode with a typed reason; they are never
-    raised, so that siblings go on.  Cancellation is recorded and passed on.
+    Failures of the environment, of its prompt or of the engine end this episode with a typed
+    reason; they are never raised, so that siblings go on.  Cancellation is recorded and passed on.
+
+    Raises:
+        ContextOverflow: the first prompt does not fit the context: no episode of the task can run.
     """
     key = EpisodeKey(tree.id, episode.id)
     started = time.perf_counter()
@@ -66,6 +71,18 @@ async def play(
 def _fail(episode: Episode, stop: StopReason, error: BaseException) -> None:
     episode.stop = stop
     episode.error = str(error) or type(error).__name__
+
+
+@contextmanager
+def _prompt_failures(prompt: Prompt) -> Iterator[None]:
+    """Report what an environment's prompt raises as a failure of that environment."""
+    try:
+        yield
+    except AgentRLError:
+        raise
+    except Exception as error:
+        where = f"the environment's prompt ({type(prompt).__name__})"
+        raise EnvironmentFailure(f"In {where}: {type(error).__name__}: {error}") from error
 
 
 class _Player:
@@ -94,8 +111,9 @@ class _Player:
         """Play until a typed stop."""
         observation, info = await self.handle.reset(self.tree.task)
         prompt = self.settings.prompt
-        ids = self.conversation.start(prompt.system(info), prompt.observe(observation, info))
-        self._start_sequence(ids, turn=0)
+        with _prompt_failures(prompt):
+            system, first = prompt.system(info), prompt.observe(observation, info)
+        self._start_sequence(self.conversation.start(system, first), turn=0)
         stop: StopReason | None = None
         while stop is None:
             stop, info = await self._turn(info)
@@ -105,25 +123,33 @@ class _Player:
     async def _turn(self, info: Info) -> tuple[StopReason | None, Info]:
         """Sample, act, observe; return the stop reason, if any, and the new `info`."""
         settings, episode = self.settings, self.episode
-        room = min(settings.max_tokens_per_turn, settings.max_context - len(self.ids))
+        room = settings.max_context - len(self.ids)
         if room < 1:
             return self._out_of_context(), info
         completion = await self.policy.act(
-            self.ids, key=self.key, turn=episode.turns, room=room, info=info
+            self.ids,
+            key=self.key,
+            turn=episode.turns,
+            room=min(settings.max_tokens_per_turn, room),
+            info=info,
         )
         node = self._add_model_turn(completion)
-        turn = settings.renderer.parse(completion.ids)
-        parsed = settings.prompt.parse(turn.text, info)
+        if completion.stop == "length" and room < settings.max_tokens_per_turn:
+            return StopReason.TRUNCATED_TOKENS, info  # half an action is not sent
+        text = settings.renderer.parse(completion.ids).text
+        with _prompt_failures(settings.prompt):
+            parsed = settings.prompt.parse(text, info)
         started = time.perf_counter()
         observation, reward, terminated, truncated, info = await self.handle.step(parsed.action)
         waited = time.perf_counter() - started
-        self._record(node, turn.text, parsed.action, parsed.valid, reward, info)
+        self._record(node, text, parsed.action, parsed.valid, reward, info)
         episode.turns += 1
         if terminated:
             return StopReason.TERMINATED, info
         if truncated or episode.turns >= settings.max_turns:
             return StopReason.TRUNCATED_TURNS, info
-        message = settings.prompt.observe(observation, info)
+        with _prompt_failures(settings.prompt):
+            message = settings.prompt.observe(observation, info)
         self._show(completion, message, waited)
         return None, info
 
@@ -139,8 +165,9 @@ class _Player:
     def _start_sequence(self, ids: list[int], turn: int) -> None:
         """Start a new sequence; siblings that start with the same ids share the node."""
         roots = (node for node in self.tree.nodes if node.parent is None and node.ids == ids)
-        node = next(roots, None)
-        self.node = node or self.tree.add(None, Writer.ENVIRONMENT, ids, turn=turn)
+        node = next(roots, None) or self.tree.add(None, Writer.ENVIRONMENT, ids, turn=turn)
+        node.turn = min(node.turn, turn)  # whichever sibling came first
+        self.node = node
         self.ids = list(ids)
         self.episode.sequences.append(self.node.id)
 

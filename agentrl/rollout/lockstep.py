@@ -9,17 +9,11 @@ them in a fixed order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from agentrl.engines.base import Completion
 from agentrl.envs.base import Info
 from agentrl.rollout.policy import EpisodeKey, Policy
-
-Ask = Callable[[], Coroutine[Any, Any, Completion]]
-Request = tuple[
-    EpisodeKey, Callable[[], Coroutine[Any, Any, Completion]], asyncio.Future[Completion]
-]
 
 
 class Lockstep:
@@ -33,22 +27,21 @@ class Lockstep:
     def __init__(self, policy: Policy, live: int) -> None:
         self.policy = policy
         self.live = live
-        self._waiting: list[Request] = []
+        self._waiting: dict[EpisodeKey, asyncio.Future[None]] = {}
         self._finished: list[EpisodeKey] = []
-        self._running: set[asyncio.Task[None]] = set()
 
     async def act(
         self, prompt_ids: Sequence[int], *, key: EpisodeKey, turn: int, room: int, info: Info
     ) -> Completion:
         """Wait until every live episode asks, then choose."""
-        future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
-
-        def ask() -> Coroutine[Any, Any, Completion]:
-            return self.policy.act(prompt_ids, key=key, turn=turn, room=room, info=info)
-
-        self._waiting.append((key, ask, future))
-        self._release_if_complete()
-        return await future
+        start: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[key] = start
+        self._start_if_complete()
+        try:
+            await start
+        finally:
+            self._waiting.pop(key, None)
+        return await self.policy.act(prompt_ids, key=key, turn=turn, room=room, info=info)
 
     def finish(self, key: EpisodeKey) -> None:
         """Note the end; told to the inner policy, in order, when the next turn starts."""
@@ -59,30 +52,19 @@ class Lockstep:
         self.live -= 1
         if self.live == 0:
             self._tell_finished()
-        self._release_if_complete()
+        self._start_if_complete()
 
     def _tell_finished(self) -> None:
         for key in sorted(self._finished):
             self.policy.finish(key)
         self._finished.clear()
 
-    def _release_if_complete(self) -> None:
+    def _start_if_complete(self) -> None:
         if len(self._waiting) < self.live or not self._waiting:
             return
         self._tell_finished()
-        batch, self._waiting = sorted(self._waiting, key=lambda request: request[0]), []
-        for _, ask, future in batch:
-            task = asyncio.ensure_future(_answer(ask, future))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-
-
-async def _answer(ask: Ask, future: asyncio.Future[Completion]) -> None:
-    try:
-        completion = await ask()
-    except Exception as error:
-        if not future.done():
-            future.set_exception(error)
-    else:
-        if not future.done():
-            future.set_result(completion)
+        # The event loop wakes the waiting coroutines in the order in which they are released.
+        for key in sorted(self._waiting):
+            start = self._waiting.pop(key)
+            if not start.done():  # cancelled meanwhile
+                start.set_result(None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agentrl.engines.base import Completion, Engine, SamplingParams
+from agentrl.engines.base import Completion, Engine, SamplingParams, StopKind
 from agentrl.envs.base import Info
 from agentrl.errors import EnvironmentFailure
 
@@ -28,6 +28,13 @@ def seed_of(*parts: object) -> int:
     """Return a 63-bit seed that depends on every part and on nothing else."""
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+class Encode(Protocol):
+    """Text to token ids."""
+
+    def __call__(self, text: str) -> list[int]:
+        """Return the ids of `text`, without special tokens."""
 
 
 class Policy(Protocol):
@@ -69,16 +76,8 @@ class ModelPolicy:
         self, prompt_ids: Sequence[int], *, key: EpisodeKey, turn: int, room: int, info: Info
     ) -> Completion:
         """Sample one turn."""
-        base = self.sampling
-        params = SamplingParams(
-            temperature=base.temperature,
-            top_p=base.top_p,
-            top_k=base.top_k,
-            max_tokens=min(base.max_tokens, room),
-            stop_ids=base.stop_ids,
-            stop_strings=base.stop_strings,
-            seed=seed_of(self.seed, key, turn),
-        )
+        limit = min(self.sampling.max_tokens, room)
+        params = replace(self.sampling, max_tokens=limit, seed=seed_of(self.seed, key, turn))
         return await self.engine.generate(prompt_ids, params, session=str(key))
 
     def finish(self, key: EpisodeKey) -> None:
@@ -124,17 +123,15 @@ class ExpertPolicy:
         action = rng.choice(choices) if noisy else expert
         ids = [*self.encode(action), self.end_id]
         version = self.RANDOM_VERSION if noisy and action != expert else 0
-        zeros = [0.0] * len(ids)
+        stop: StopKind = "stop_id" if len(ids) <= room else "length"
+        ids = ids[:room]
         return Completion(
-            ids=ids, logprobs=zeros, entropies=[], stop="stop_id", versions=[(version, len(ids))]
+            ids=ids,
+            logprobs=[0.0] * len(ids),
+            entropies=[],
+            stop=stop,
+            versions=[(version, len(ids))],
         )
 
     def finish(self, key: EpisodeKey) -> None:
         """Nothing to free."""
-
-
-class Encode(Protocol):
-    """Text to token ids."""
-
-    def __call__(self, text: str) -> list[int]:
-        """Return the ids of `text`, without special tokens."""

@@ -79,6 +79,10 @@ class RolloutScheduler:
             group_size: episodes wanted per tree.
             tree_prefix: start of every tree id; the position in `tasks` follows.
             on_tree: called with each tree as soon as it is complete.
+
+        Raises:
+            ContextOverflow: the first prompt of a task does not fit the context; the other
+                episodes are cancelled.
         """
         width = len(str(max(len(tasks) - 1, 0)))
         groups = [
@@ -94,8 +98,8 @@ class RolloutScheduler:
             async with asyncio.TaskGroup() as players:
                 for _ in range(slots):
                     players.create_task(self._player(queue, barrier or policy, barrier, on_tree))
-        except ExceptionGroup as errors:  # all players are cancelled when one fails
-            raise errors.exceptions[0] from errors
+        except ExceptionGroup as errors:  # one player's error has cancelled the others
+            raise errors.exceptions[0] from None
         return Forest([group.tree for group in groups])
 
     def _enqueue(self, queue: Queue, group: _Group, count: int) -> None:
