@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,14 +14,15 @@ from torch import nn
 from agentrl import algorithms, envs
 from agentrl.algorithms import Algorithm
 from agentrl.config.schema import RunConfig
-from agentrl.engines.base import SamplingParams
+from agentrl.engines.base import Engine, SamplingParams
 from agentrl.engines.embedded import EmbeddedEngine
 from agentrl.envs.base import Prompt, TextEnv
-from agentrl.errors import ConfigError, unknown_name
+from agentrl.errors import AgentRLError, ConfigError, unknown_name
 from agentrl.learner import Learner
 from agentrl.models.load import load as load_model
 from agentrl.models.tiny import build_model, build_tokenizer
 from agentrl.rollout.episode import EpisodeSettings
+from agentrl.rollout.policy import ModelPolicy, seed_of
 from agentrl.rollout.scheduler import RolloutScheduler
 from agentrl.rollout.workers import EnvPool
 from agentrl.tokens import ContextMode, Renderer
@@ -46,19 +49,58 @@ def device_of(config: RunConfig) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"`model.device` is {name!r}; use auto, cpu, cuda or cuda:N.") from error
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"`model.device` is {name!r}, which this machine does not have; use auto, cpu, cuda "
+            "or cuda:N."
+        ) from error
+    return device
 
 
 def build_panels(config: RunConfig) -> tuple[type[TextEnv], Panels]:
-    """Look up the environment and build its panels."""
+    """Look up the environment and build its panels.
+
+    Raises:
+        UnknownNameError: there is no such environment, or its panels have no such option.
+        ConfigError: a panel option has a wrong value, or the training panel is empty.
+    """
     env_class = envs.env_class(config.environment.id)
-    train = env_class.panel("train", **config.environment.train)
-    heldout = env_class.panel("heldout", **config.environment.heldout)
+    train = _panel(env_class, "train", config.environment.train)
+    heldout = _panel(env_class, "heldout", config.environment.heldout)
     if not train:
-        raise ConfigError("`environment.train` gives an empty panel.")
+        raise ConfigError("`environment.train` gives an empty panel; training needs tasks.")
     return env_class, Panels(train, heldout)
+
+
+def check(config: RunConfig, env_class: type[TextEnv]) -> None:
+    """Find mistakes that need no work to be found: before games are made and models loaded.
+
+    Raises:
+        UnknownNameError: there is no such algorithm, option or prompt.
+        ConfigError: an option, the context mode or the device is wrong.
+    """
+    build_algorithm(config)
+    prompt_of(config, env_class)
+    ContextMode.parse(config.rollout.context)
+    device_of(config)
+
+
+def _panel(env_class: type[TextEnv], split: str, options: Mapping[str, Any]) -> TaskPanel:
+    setting = f"environment.{split}"
+    parameters = inspect.signature(env_class.panel).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        known = {parameter.name for parameter in parameters} - {"split"}
+        for name in options:
+            if name not in known:
+                raise unknown_name(
+                    "setting", f"{setting}.{name}", {f"{setting}.{k}" for k in known}
+                )
+    try:
+        return env_class.panel(split, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"`{setting}` is {dict(options)!r}: {error}") from error
 
 
 def prepare_tasks(env_class: type[TextEnv], panel: TaskPanel) -> None:
@@ -70,15 +112,23 @@ def prepare_tasks(env_class: type[TextEnv], panel: TaskPanel) -> None:
 
 def build_algorithm(config: RunConfig) -> Algorithm:
     """Look up the algorithm and apply its options."""
-    return algorithms.get(config.algorithm.name, **config.algorithm.options)
+    name, options = config.algorithm.name, config.algorithm.options
+    try:
+        return algorithms.get(name, **options)
+    except AgentRLError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"`algorithm.options` is {dict(options)!r}: {error}") from error
 
 
-def fresh_model(config: RunConfig, texts: list[str]) -> tuple[nn.Module, Any]:
-    """Load `model.path`, or build a small model and its tokenizer from `texts`."""
+def read_model(config: RunConfig, path: str | Path) -> tuple[nn.Module, Any]:
+    """Load a model and its tokenizer with the configured type and device."""
+    return load_model(path, dtype=DTYPES[config.model.dtype], device=device_of(config))
+
+
+def small_model(config: RunConfig, texts: Iterable[str]) -> tuple[nn.Module, Any]:
+    """Build a small model from scratch, and train its tokenizer on `texts`."""
     settings = config.model
-    if settings.path is not None:
-        dtype = DTYPES[settings.dtype]
-        return load_model(settings.path, dtype=dtype, device=device_of(config))
     tokenizer = build_tokenizer(texts, vocab_size=settings.vocab_size)
     model = build_model(
         tokenizer,
@@ -106,12 +156,15 @@ def build_engine(config: RunConfig, model: nn.Module, tokenizer: Any) -> Embedde
 
 def build_learner(config: RunConfig, model: nn.Module) -> Learner:
     """Build the learner for the configured algorithm."""
+    rollout = config.rollout
+    full = ContextMode.parse(rollout.context).turns is None
     return Learner(
         model,
         build_algorithm(config),
         config.learner,
-        temperature=config.rollout.temperature,
+        temperature=rollout.temperature,
         total_steps=config.steps * config.learner.updates_per_step,
+        max_row_tokens=rollout.max_tokens_per_turn * (rollout.max_turns if full else 1),
         seed=config.seed,
     )
 
@@ -158,16 +211,28 @@ def build_scheduler(
     )
 
 
-def sampling_of(
-    config: RunConfig, scheduler: RolloutScheduler, temperature: float
-) -> SamplingParams:
-    """Return the sampling settings of a rollout."""
-    rollout, episodes = config.rollout, scheduler.settings
+def rollout_policy(
+    config: RunConfig, engine: Engine, settings: EpisodeSettings, step: int
+) -> ModelPolicy:
+    """Return the policy that samples the rollouts of a training step."""
+    sampling = _sampling(config, settings, config.rollout.temperature)
+    return ModelPolicy(engine, sampling, seed_of(config.seed, "rollout", step))
+
+
+def evaluation_policy(
+    config: RunConfig, engine: Engine, settings: EpisodeSettings, split: str
+) -> ModelPolicy:
+    """Return the policy that is scored on a panel; every evaluation of a run draws alike."""
+    sampling = _sampling(config, settings, config.evaluation.temperature)
+    return ModelPolicy(engine, sampling, seed_of(config.seed, "eval", split))
+
+
+def _sampling(config: RunConfig, settings: EpisodeSettings, temperature: float) -> SamplingParams:
     return SamplingParams(
         temperature=temperature,
-        top_p=rollout.top_p,
-        top_k=rollout.top_k,
-        max_tokens=rollout.max_tokens_per_turn,
-        stop_ids=episodes.renderer.stop_ids,
-        stop_strings=episodes.prompt.stop_strings,
+        top_p=config.rollout.top_p,
+        top_k=config.rollout.top_k,
+        max_tokens=config.rollout.max_tokens_per_turn,
+        stop_ids=settings.renderer.stop_ids,
+        stop_strings=settings.prompt.stop_strings,
     )

@@ -3,17 +3,15 @@
 A checkpoint is a directory `step-000123` that `transformers` loads as it is (weights in
 safetensors, tokenizer), plus `trainer.pt` with everything else that the next step depends on and
 `checkpoint.json` with sizes and hashes.  It is written under a temporary name and renamed last, so
-a directory with the final name is whole; a killed process leaves at most a `.partial` directory,
+a directory with the final name is whole; a killed process leaves at most `.partial` directories,
 which the next save removes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +48,7 @@ class CheckpointStore:
 
     Args:
         directory: `checkpoints/` of the run directory.
-        keep: most recent checkpoints kept; 0 keeps all.
+        keep: how many of the newest checkpoints are kept; 0 keeps all.
     """
 
     def __init__(self, directory: Path, keep: int = 2) -> None:
@@ -59,38 +57,44 @@ class CheckpointStore:
 
     def save(self, step: int, model: nn.Module, tokenizer: Any, state: dict[str, Any]) -> Path:
         """Write a checkpoint; it appears whole or not at all."""
+        self._remove_rests()
         final = self.directory / f"step-{step:06d}"
         partial = final.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        save_model(model, tokenizer, partial / "model")
-        for file in (partial / "model").iterdir():
-            file.rename(partial / file.name)
-        (partial / "model").rmdir()
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        _write_synced(partial / STATE_FILE, buffer.getvalue())
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        save_model(model, tokenizer, partial)
+        torch.save(state, partial / STATE_FILE)
         manifest = {"format": FORMAT, "step": step, "files": _digests(partial)}
-        _write_synced(partial / MANIFEST, json.dumps(manifest, indent=1).encode())
-        shutil.rmtree(final, ignore_errors=True)
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        for file in partial.iterdir():
+            _sync(file)
+        if final.exists():
+            self._remove(final)
         os.replace(partial, final)
-        self._drop_old()
+        _sync(self.directory)
+        for path in self.paths()[: -self.keep] if self.keep else ():
+            self._remove(path)
         return final
 
     def paths(self) -> list[Path]:
         """Return the whole checkpoints, oldest first."""
-        found = self.directory.glob("step-*")
-        return sorted(path for path in found if not path.name.endswith(".partial"))
+        found = [path for path in self.directory.glob("step-*") if path.suffix != ".partial"]
+        return sorted((p for p in found if p.is_dir()), key=lambda p: (len(p.name), p.name))
 
     def latest(self) -> Checkpoint | None:
         """Load the newest checkpoint, or None where there is none."""
         paths = self.paths()
         return load_checkpoint(paths[-1]) if paths else None
 
-    def _drop_old(self) -> None:
-        if self.keep:
-            for path in self.paths()[: -self.keep]:
-                shutil.rmtree(path, ignore_errors=True)
+    def _remove(self, path: Path) -> None:
+        """Delete a checkpoint; killed half-way, what is left does not look whole."""
+        doomed = path.with_suffix(".old.partial")
+        os.replace(path, doomed)
+        shutil.rmtree(doomed)
+
+    def _remove_rests(self) -> None:
+        """Delete what killed processes have left half-written or half-deleted."""
+        for path in self.directory.glob("*.partial*"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -99,35 +103,56 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         DataError: a file is missing, cut short or altered.
     """
-    advice = f"Delete the directory {str(path)!r} to go on from the checkpoint before it."
-    try:
-        manifest = json.loads((path / MANIFEST).read_text())
-        files, step = manifest["files"], int(manifest["step"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"Checkpoint {path.name} has no readable {MANIFEST}. {advice}") from error
-    if manifest.get("format") != FORMAT:
-        raise DataError(
-            f"Checkpoint {path.name} has format {manifest.get('format')!r}; this version of "
-            f"AgentRL reads format {FORMAT}."
-        )
-    actual = _digests(path)
-    damaged = [name for name, digest in files.items() if actual.get(name) != digest]
-    if damaged:
-        raise DataError(f"Checkpoint {path.name} is corrupt ({', '.join(damaged)}). {advice}")
+    step = verify(path)
     try:
         state = torch.load(path / STATE_FILE, map_location="cpu", weights_only=False)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise DataError(f"Checkpoint {path.name}: cannot read {STATE_FILE}. {advice}") from error
+    except Exception as error:  # unpickling may raise anything
+        raise DataError(
+            f"Checkpoint {str(path)!r}: {STATE_FILE} cannot be read ({error}). It was written by "
+            "another version of AgentRL or of torch; use that one, or start in another `run_dir`."
+        ) from error
     return Checkpoint(path, step, state)
 
 
+def verify(path: Path) -> int:
+    """Compare a checkpoint's files with its manifest; return its step.
+
+    Raises:
+        DataError: a file is missing, cut short or altered.
+    """
+    advice = f"Delete {str(path)!r} to go on from the one before it."
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        form, step, files = manifest["format"], int(manifest["step"]), dict(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"Checkpoint {path.name} has no readable {MANIFEST}. {advice}") from error
+    if form != FORMAT:
+        raise DataError(
+            f"Checkpoint {path.name} has format {form!r}; this version of AgentRL reads format "
+            f"{FORMAT}. Use the version that wrote it."
+        )
+    actual = _digests(path)
+    missing = sorted(files.keys() - actual.keys())
+    altered = sorted(name for name in files.keys() & actual.keys() if actual[name] != files[name])
+    if missing or altered:
+        parts = [f"{', '.join(missing)} missing"] if missing else []
+        parts += [f"{', '.join(altered)} cut short or altered"] if altered else []
+        raise DataError(f"Checkpoint {path.name} is corrupt: {'; '.join(parts)}. {advice}")
+    return step
+
+
 def _digests(directory: Path) -> dict[str, str]:
-    files = sorted(file for file in directory.iterdir() if file.name != MANIFEST)
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    digests = {}
+    for path in sorted(path for path in directory.iterdir() if path.name != MANIFEST):
+        with path.open("rb") as file:
+            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _sync(path: Path) -> None:
+    """Make a file, or the names in a directory, survive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

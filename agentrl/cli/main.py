@@ -16,7 +16,7 @@ COMMANDS = {
     "eval": "score a checkpoint on a panel of tasks",
     "play": "play an environment yourself",
     "envs": "list the registered environments",
-    "algorithms": "list the algorithms and their settings",
+    "algorithms": "list the algorithms, or the settings of one",
 }
 
 
@@ -25,8 +25,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Spinning OpenMP threads cost more than they give beside environment processes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if os.getcwd() not in sys.path:  # environments of the user's own, `module:name/Env-v0`
+        sys.path.append(os.getcwd())
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args) or 0)
+    except AgentRLError as error:
+        print(f"agentrl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        again = "; the same command goes on from the last checkpoint"
+        print(f"\nagentrl: interrupted{again if args.command == 'train' else ''}.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, for example `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="agentrl", description="Train LLM agents by reinforcement learning over many turns."
+        prog="agentrl",
+        description="Train LLM agents by reinforcement learning over many turns.",
+        epilog="`agentrl COMMAND --help` says more about each.",
     )
     parser.add_argument("--version", action="version", version=f"agentrl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -34,21 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub = commands.add_parser(
             name,
             help=text,
-            description=text.capitalize() + ".",
+            description=text[0].upper() + text[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module = importlib.import_module(f"agentrl.cli.{name}_command")
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
-    args = parser.parse_args(argv)
-    try:
-        return int(args.run(args) or 0)
-    except AgentRLError as error:
-        print(f"agentrl: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nagentrl: interrupted; the same command goes on from here.", file=sys.stderr)
-        return 130
+    return parser
 
 
 if __name__ == "__main__":

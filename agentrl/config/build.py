@@ -36,7 +36,9 @@ def build(cls: type[Settings], data: Mapping[str, Any], path: str = "") -> Setti
         where = f"{path}.{key}" if path else str(key)
         if key not in names:
             known = [f"{path}.{name}" if path else name for name in names]
-            raise unknown_name("setting", where, known, "`agentrl train --help` shows them all.")
+            raise unknown_name(
+                "setting", where, known, "`agentrl train CONFIG --print-config` shows all."
+            )
         values[key] = convert(value, hints[key], where)
     return cls(**values)
 

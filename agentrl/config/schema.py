@@ -215,7 +215,7 @@ class CheckpointConfig:
 
     Attributes:
         every: training steps between checkpoints; 0 saves only at the end.
-        keep: most recent checkpoints kept, besides the last; 0 keeps all.
+        keep: how many of the newest checkpoints are kept; 0 keeps all.
         rollouts_every: training steps between saved rollouts; 0 saves none, 1 all.
     """
 

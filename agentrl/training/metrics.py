@@ -98,7 +98,8 @@ def _replace_text(path: Path, text: str) -> None:
 def _tensorboard(run_dir: Path, resume_step: int | None) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
-    purge = None if resume_step is None else resume_step + 1
+    # Whatever a killed process has logged beyond this step is logged again.
+    purge = 0 if resume_step is None else resume_step + 1
     return SummaryWriter(str(run_dir / "tensorboard"), purge_step=purge)
 
 

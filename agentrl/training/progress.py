@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,15 +13,20 @@ from rich.live import Live
 from rich.table import Table
 
 COLUMNS: Mapping[str, tuple[str, str]] = {
-    "rollout/success": ("train success", "{:.2f}"),
-    "eval/heldout_success": ("held-out", "{:.2f}"),
+    "rollout/success": ("success", "{:.2f}"),
+    "eval/train_success": ("training panel", "{:.2f}"),
+    "eval/heldout_success": ("held-out panel", "{:.2f}"),
     "rollout/reward": ("reward", "{:.3f}"),
     "rollout/turns": ("turns", "{:.1f}"),
-    "learner/entropy": ("entropy", "{:.3f}"),
-    "learner/grad_norm": ("grad norm", "{:.2f}"),
-    "time/step": ("s/step", "{:.1f}"),
+    "learner/entropy": ("entropy", "{:.2f}"),
+    "learner/grad_norm": ("gradient", "{:.2f}"),
+    "rollout/failed": ("failed", "{:.0f}"),
+    "time/step": ("seconds", "{:.1f}"),
 }
-SHOWN_ROWS = 12
+"""Metrics shown, with their titles and formats."""
+
+ONLY_WHERE_NOT_ZERO = {"rollout/failed"}
+SHOWN_ROWS = 15
 
 
 class Progress:
@@ -35,59 +40,70 @@ class Progress:
     def __init__(self, total: int, console: Console | None = None) -> None:
         self.total = total
         self.console = console or Console(file=sys.stdout, highlight=False)
-        self.rows: list[tuple[int, Mapping[str, Any]]] = []
+        self._rows: list[tuple[int, Mapping[str, Any]]] = []
         self._live: Live | None = None
         self._started = time.monotonic()
 
+    def say(self, text: str) -> None:
+        """Print one line, however long it is."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Announce a phase, and how long it took."""
+    def phase(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Announce a phase, and how long it took; yields a function that says how far it is."""
         started = time.monotonic()
-        with self.console.status(name + " …") if self.console.is_terminal else _nothing():
-            yield
-        self.console.print(f"{name}: {time.monotonic() - started:.1f} s")
+        if self.console.is_terminal:
+            with self.console.status(f"{name} …") as status:
+                yield lambda text: status.update(f"{name} … {text}")
+        else:
+            yield lambda text: None
+        self.say(f"{name}: {time.monotonic() - started:.1f} s")
 
     @contextmanager
     def steps(self) -> Iterator[None]:
         """Show steps as they are logged, as long as the context is open."""
+        self._started = time.monotonic()
         if not self.console.is_terminal:
             yield
             return
-        with Live(self._table(), console=self.console, refresh_per_second=4) as live:
+        # Redrawn when a step ends; nothing on screen changes in between.
+        with Live(console=self.console, auto_refresh=False) as live:
             self._live = live
-            yield
-        self._live = None
+            try:
+                yield
+            finally:
+                self._live = None
 
     def step(self, step: int, values: Mapping[str, Any]) -> None:
         """Show the values of one step."""
-        self.rows.append((step, values))
+        self._rows.append((step, values))
         if self._live is not None:
-            self._live.update(self._table())
+            self._live.update(self._table(), refresh=True)
             return
         cells = [f"{title} {text}" for title, text in self._cells(values) if text]
-        self.console.print(f"step {step}/{self.total}  " + "  ".join(cells))
-
-    def say(self, text: str) -> None:
-        """Print one line."""
-        self.console.print(text)
+        self.say(f"step {step}/{self.total}  " + "  ".join(cells))
 
     def _cells(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
         return [
-            (title, form.format(values[key]) if values.get(key) is not None else "")
-            for key, (title, form) in COLUMNS.items()
+            (title, _text(key, values.get(key), form)) for key, (title, form) in COLUMNS.items()
         ]
 
     def _table(self) -> Table:
-        minutes = (time.monotonic() - self._started) / 60
-        table = Table(title=f"{minutes:.1f} min", title_justify="left")
+        table = Table(title=self._remaining(), title_justify="left", title_style="bold")
         table.add_column("step", justify="right")
         for title, _ in COLUMNS.values():
             table.add_column(title, justify="right")
-        for step, values in self.rows[-SHOWN_ROWS:]:
-            table.add_row(f"{step}/{self.total}", *(text for _, text in self._cells(values)))
+        for step, values in self._rows[-SHOWN_ROWS:]:
+            table.add_row(str(step), *(text for _, text in self._cells(values)))
         return table
 
+    def _remaining(self) -> str:
+        done, (last, _) = len(self._rows), self._rows[-1]
+        passed = (time.monotonic() - self._started) / 60
+        left = passed / done * (self.total - last)
+        return f"Step {last} of {self.total}, {passed:.1f} min, about {left:.1f} min left"
 
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+
+def _text(key: str, value: Any, form: str) -> str:
+    hidden = value is None or (key in ONLY_WHERE_NOT_ZERO and not value)
+    return "" if hidden else form.format(value)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agentrl.config.schema import WarmupConfig
 from agentrl.envs.base import Prompt
-from agentrl.errors import ConfigError
+from agentrl.errors import ConfigError, EnvironmentFailure
 from agentrl.learner import Learner
 from agentrl.rollout.policy import ExpertPolicy, seed_of
 from agentrl.rollout.scheduler import RolloutScheduler
-from agentrl.rollout.workers import EnvPool
+from agentrl.rollout.workers import EnvHandle, EnvPool
+from agentrl.training.progress import Progress
+from agentrl.training.rollout_metrics import require_episodes
 from agentrl.tree import Forest, Writer
 from agentrl.types import Task
 
@@ -31,24 +35,75 @@ def with_expert(tasks: Sequence[Task]) -> list[Task]:
 async def collect_texts(pool: EnvPool, tasks: Sequence[Task], prompt: Prompt) -> list[str]:
     """Return texts that a model of this environment reads and writes, to train a tokenizer on.
 
-    Plays the first tasks with random admissible actions and notes what is shown and done.
+    Plays the first tasks with random admissible actions and notes what is shown and done.  A
+    failure ends its own episode.
+
+    Raises:
+        EnvironmentFailure: no episode showed anything.
     """
     texts: list[str] = []
+    failure: EnvironmentFailure | None = None
     for number, task in enumerate(tasks[:TEXT_TASKS]):
         rng = random.Random(seed_of("texts", number))
-        async with pool.lease() as handle:
-            observation, info = await handle.reset(task)
-            texts.append(prompt.system(info) or "")
-            for _ in range(TEXT_TURNS):
-                actions = info.get("admissible_actions") or []
-                texts += [prompt.observe(observation, info), *actions]
-                if not actions:
-                    break
-                step = await handle.step(rng.choice(actions))
-                observation, _, terminated, truncated, info = step
-                if terminated or truncated:
-                    break
+        try:
+            async with pool.lease() as handle:
+                await _play_at_random(handle, task, prompt, rng, texts)
+        except EnvironmentFailure as error:
+            failure = error
+    if not texts and failure is not None:
+        raise failure
     return texts
+
+
+async def _play_at_random(
+    handle: EnvHandle, task: Task, prompt: Prompt, rng: random.Random, texts: list[str]
+) -> None:
+    """Add what one episode shows and accepts to `texts`."""
+    observation, info = await handle.reset(task)
+    texts.append(prompt.system(info) or "")
+    for _ in range(TEXT_TURNS):
+        actions = info.get("admissible_actions") or []
+        texts += [prompt.observe(observation, info), *actions]
+        if not actions:
+            return
+        observation, _, terminated, truncated, info = await handle.step(rng.choice(actions))
+        if terminated or truncated:
+            return
+
+
+async def warm_up(
+    learner: Learner,
+    scheduler: RolloutScheduler,
+    tokenizer: Any,
+    tasks: Sequence[Task],
+    settings: WarmupConfig,
+    seed: int,
+    progress: Progress,
+) -> None:
+    """Play expert episodes and imitate them.
+
+    Args:
+        learner: what is trained.
+        scheduler: plays the episodes.
+        tokenizer: writes the expert's actions.
+        tasks: what is played, in order, round and round.
+        settings: how much and how.
+        seed: of the noise in the episodes and of the mini-batches.
+        progress: told how far it is.
+    """
+
+    def encode(text: str) -> list[int]:
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    end = scheduler.settings.renderer.end_of_turn_id
+    policy = ExpertPolicy(encode, end, settings.noise, seed)
+    with progress.phase(f"Playing {settings.episodes} expert episodes"):
+        forest = await expert_forest(scheduler, tasks, policy, settings.episodes)
+    with progress.phase(f"Imitating them for {settings.steps} steps") as tell:
+        metrics = await imitate(learner, forest, settings, seed, tell)
+    first, last = metrics[0]["loss"], metrics[-1]["loss"]
+    progress.say(f"Imitation loss: {first:.3f} -> {last:.3f} nats per token")
 
 
 async def expert_forest(
@@ -57,24 +112,48 @@ async def expert_forest(
     """Play `episodes` expert episodes over the tasks in order, round and round.
 
     Random actions in them become context: they are not imitated.
+
+    Raises:
+        ConfigError: an expert action is longer than `rollout.max_tokens_per_turn`.
+        EnvironmentFailure: every episode failed.
     """
-    if not tasks:
-        raise ConfigError("`environment.train` gives an empty panel; a warm-up needs tasks.")
     chosen = [tasks[number % len(tasks)] for number in range(episodes)]
     forest = await scheduler.collect(
         with_expert(chosen), policy, group_size=1, tree_prefix="expert-"
     )
+    require_episodes(forest, "the expert")
     for tree in forest.trees:
         for node in tree.nodes:
+            if node.info.get("stop") == "length" and "action" in node.info:
+                raise ConfigError(
+                    f"An action of the expert is longer than `rollout.max_tokens_per_turn` = "
+                    f"{scheduler.settings.max_tokens_per_turn} tokens (it was cut to "
+                    f"{node.info['action']!r}); raise that setting."
+                )
             if node.versions and node.versions[0][0] == ExpertPolicy.RANDOM_VERSION:
                 node.writer, node.logprobs, node.versions = Writer.TEMPLATE, [], []
     return Forest([tree for tree in forest.trees if tree.counted()])
 
 
-def imitate(
-    learner: Learner, forest: Forest, settings: WarmupConfig, seed: int
+async def imitate(
+    learner: Learner,
+    forest: Forest,
+    settings: WarmupConfig,
+    seed: int,
+    on_step: Callable[[str], None],
 ) -> list[dict[str, float]]:
-    """Train on random mini-batches of expert episodes; returns the metrics of each step."""
+    """Train on random mini-batches of expert episodes.
+
+    Args:
+        learner: what is trained.
+        forest: what is imitated.
+        settings: how.
+        seed: of the mini-batches.
+        on_step: told how far it is.
+
+    Returns:
+        The metrics of each step.
+    """
     rng = random.Random(seed_of(seed, "imitate"))
     metrics = []
     for step in range(settings.steps):
@@ -82,6 +161,8 @@ def imitate(
         size = min(settings.episodes_per_step, len(forest.trees))
         batch = Forest(rng.sample(forest.trees, size))
         metrics.append(learner.supervised(batch, learning_rate=rate))
+        on_step(f"step {step + 1}/{settings.steps}, loss {metrics[-1]['loss']:.3f}")
+        await asyncio.sleep(0)  # here Ctrl-C gets through
     return metrics
 
 

@@ -132,9 +132,24 @@ class SequenceCache:
     def _join_prefix(self, source: CachedSequence, target: CachedSequence, length: int) -> None:
         if source.prefix is None and self._worth_sharing(length, len(target.tokens)):
             self.prefixes.share(source, length, self.tails, self.budget - self.tails.bytes)
+            self._join_others(source)
         if source.prefix is not None and source.prefix.length <= length:
             source.prefix.users += 1
             target.prefix = source.prefix
+
+    def _join_others(self, source: CachedSequence) -> None:
+        """Let sequences that computed the same beginning by themselves use the new prefix, too.
+
+        Alone they would cost every later step a kernel call of their own.
+        """
+        prefix = source.prefix
+        if prefix is None:
+            return
+        length = prefix.length
+        for other in self.sequences:
+            alone = other.prefix is None and other.computed >= length
+            if alone and common_length(other.tokens, source.tokens, length) == length:
+                self.prefixes.join(other, prefix, self.tails)
 
     def _copy(self, source: CachedSequence, target: CachedSequence, length: int) -> None:
         """Copy what `target` has in common with `source` beyond their shared prefix, if any."""

@@ -16,17 +16,24 @@ class PrefixStore:
         self._live: list[Prefix] = []
 
     def share(self, source: CachedSequence, length: int, tails: KVStore, budget: int) -> None:
-        """Move the first `length` tokens of `source` here, if they fit into `budget` bytes.
-
-        The rest of the sequence moves to the start of its slot in `tails`.
-        """
+        """Move the first `length` tokens of `source` here, if they fit into `budget` bytes."""
         slot = self._slot(length, budget)
         if slot is None:
             return
         self.store.copy(tails, source.slot, 0, slot, length)
-        tails.copy(tails, source.slot, length, source.slot, source.computed - length)
-        source.prefix = Prefix(slot, length, users=1)
-        self._live.append(source.prefix)
+        prefix = Prefix(slot, length)
+        self._live.append(prefix)
+        self.join(source, prefix, tails)
+
+    def join(self, sequence: CachedSequence, prefix: Prefix, tails: KVStore) -> None:
+        """Let a sequence that holds the tokens of a prefix itself use the shared copy instead.
+
+        The rest of the sequence moves to the start of its slot in `tails`.
+        """
+        left = sequence.computed - prefix.length
+        tails.copy(tails, sequence.slot, prefix.length, sequence.slot, left)
+        sequence.prefix = prefix
+        prefix.users += 1
 
     def leave(self, sequence: CachedSequence, budget: int) -> None:
         """End a sequence's use of its prefix, if it has one."""

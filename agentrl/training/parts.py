@@ -1,0 +1,77 @@
+"""The working parts of a run, fresh or from a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from agentrl import assembly
+from agentrl.checkpoint import Checkpoint
+from agentrl.config import RunConfig
+from agentrl.engines.base import Engine
+from agentrl.envs.base import TextEnv
+from agentrl.learner import Learner
+from agentrl.rollout.scheduler import RolloutScheduler
+from agentrl.rollout.workers import EnvPool
+from agentrl.training.progress import Progress
+from agentrl.training.warmup import collect_texts
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What takes part in every step.
+
+    Attributes:
+        model: the trained model.
+        tokenizer: its tokenizer.
+        engine: samples from the model.
+        learner: trains the model.
+        scheduler: plays episodes.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    engine: Engine
+    learner: Learner
+    scheduler: RolloutScheduler
+
+
+async def build_parts(
+    config: RunConfig,
+    env_class: type[TextEnv],
+    panels: assembly.Panels,
+    pool: EnvPool,
+    checkpoint: Checkpoint | None,
+    progress: Progress,
+) -> Parts:
+    """Build all parts; with a checkpoint, in the state they were in when it was written."""
+    model, tokenizer = await _model(config, env_class, panels, pool, checkpoint, progress)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    progress.say(f"Model: {count:,} parameters, {len(tokenizer)} tokens")
+    engine = assembly.build_engine(config, model, tokenizer)
+    learner = assembly.build_learner(config, model)
+    if checkpoint is not None:
+        learner.load_state_dict(checkpoint.state["learner"])
+        await engine.update_weights(None, checkpoint.step)
+    scheduler = assembly.build_scheduler(config, env_class, pool, tokenizer, engine.max_context)
+    return Parts(model, tokenizer, engine, learner, scheduler)
+
+
+async def _model(
+    config: RunConfig,
+    env_class: type[TextEnv],
+    panels: assembly.Panels,
+    pool: EnvPool,
+    checkpoint: Checkpoint | None,
+    progress: Progress,
+) -> tuple[nn.Module, Any]:
+    if checkpoint is not None:
+        return assembly.read_model(config, checkpoint.path)
+    if config.model.path is not None:
+        return assembly.read_model(config, config.model.path)
+    with progress.phase("Reading the environment"):
+        prompt = assembly.prompt_of(config, env_class)
+        texts = await collect_texts(pool, panels.train.tasks, prompt)
+    return assembly.small_model(config, texts)

@@ -1,0 +1,86 @@
+"""May a run go on from a checkpoint with this configuration?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agentrl.assembly import Panels
+from agentrl.checkpoint import Checkpoint
+from agentrl.config import RunConfig
+from agentrl.config.load import to_plain
+from agentrl.errors import ConfigError, DataError
+
+MAY_CHANGE = (
+    "run_dir",
+    "steps",
+    "threads",
+    "tensorboard",
+    "wandb",
+    "model.path",
+    "model.device",
+    "engine",
+    "environment.workers",
+    "environment.call_timeout",
+    "environment.episodes_per_worker",
+    "learner.microbatch_tokens",
+    "learner.gradient_checkpointing",
+    "learner.max_bad_updates",
+    "evaluation",
+    "checkpoint",
+    "environment.train",
+    "environment.heldout",
+)
+"""Settings (or groups of them) that may differ when a run goes on.
+
+They say where, how fast and how closely watched it runs.  The panels are compared by their hashes;
+a checkpoint brings its own model.
+"""
+
+
+def check_resumable(checkpoint: Checkpoint, config: RunConfig, panels: Panels) -> None:
+    """Check that going on gives what the run was started for.
+
+    Raises:
+        ConfigError: a setting that shapes the result has changed, or fewer steps are asked for
+            than are done.
+        DataError: a panel has changed.
+    """
+    _check_panels(checkpoint, config, panels)
+    if checkpoint.step > config.steps:
+        raise ConfigError(
+            f"`steps` is {config.steps}, but the run in {config.run_dir} has done "
+            f"{checkpoint.step} steps. Ask for at least as many, or choose another `run_dir`."
+        )
+    before, now = (dict(_flat(c)) for c in (checkpoint.state["config"], to_plain(config)))
+    for name in sorted(before.keys() & now.keys()):
+        if before[name] != now[name] and not _may_change(name):
+            raise ConfigError(
+                f"`{name}` is {now[name]!r}, but the unfinished run in {config.run_dir} was "
+                f"started with {before[name]!r}. Go on with that value, or choose another "
+                "`run_dir`."
+            )
+
+
+def _check_panels(checkpoint: Checkpoint, config: RunConfig, panels: Panels) -> None:
+    stored = checkpoint.state["panel_hashes"]
+    for name, value in panels.hashes().items():
+        if stored.get(name) != value:
+            raise DataError(
+                f"The {name} panel has hash {value}, but the run in {config.run_dir} was started "
+                f"with {stored.get(name)}. Restore `environment.{name}` (and the environment's "
+                "version), or choose another `run_dir`."
+            )
+
+
+def _may_change(name: str) -> bool:
+    return any(name == free or name.startswith(free + ".") for free in MAY_CHANGE)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every setting with its dotted name; an empty mapping is a value."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,72 @@
+"""How a run ends: its final numbers and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from agentrl.config import RunConfig
+from agentrl.storage import read_forest
+from agentrl.training.evaluations import Scores
+from agentrl.training.metrics import read_metrics
+from agentrl.training.progress import Progress
+from agentrl.training.report import write_report
+from agentrl.training.run_directory import RunDirectory
+
+SHOWN_TREES = 8
+
+
+def conclude(
+    config: RunConfig,
+    files: RunDirectory,
+    *,
+    success: Scores,
+    panel_hashes: Mapping[str, str],
+    seconds: float,
+    decode: Callable[[Sequence[int]], str],
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write `report.html` and `summary.json`; return the summary.
+
+    Args:
+        config: the whole configuration.
+        files: the run directory.
+        success: success by panel and step.
+        panel_hashes: content hash by panel.
+        seconds: how long the run took.
+        decode: token ids to text.
+        progress: told where the report is.
+    """
+    summary = summarise(config, success, panel_hashes, seconds)
+    played = files.evaluation(config.steps, "heldout")
+    if not played.exists():  # an environment without held-out tasks
+        played = files.evaluation(config.steps, "train")
+    write_report(
+        files.report,
+        title=f"AgentRL run {files.path.name}",
+        metrics=read_metrics(files.metrics),
+        summary=summary,
+        trees=read_forest(played).trees[:SHOWN_TREES] if played.exists() else [],
+        decode=decode,
+        config_text=files.config.read_text(encoding="utf-8"),
+    )
+    files.write_summary(summary)  # last: it says that the run has ended
+    progress.say(f"Report: {files.report}")
+    return summary
+
+
+def summarise(
+    config: RunConfig, success: Scores, panel_hashes: Mapping[str, str], seconds: float
+) -> dict[str, Any]:
+    """Return the final numbers of a run.
+
+    `<panel>_success_warm` is the success rate before the first reinforcement-learning step,
+    `<panel>_success` after the last; None where a panel is empty.
+    """
+    summary: dict[str, Any] = {"steps": config.steps, "algorithm": config.algorithm.name}
+    for panel, by_step in success.items():
+        summary[f"{panel}_success_warm"] = by_step.get(0)
+        summary[f"{panel}_success"] = by_step.get(config.steps)
+    summary["panel_hashes"] = dict(panel_hashes)
+    summary["minutes"] = round(seconds / 60, 2)
+    return summary
