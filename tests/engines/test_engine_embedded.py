@@ -10,6 +10,8 @@ from engine_samples import Reference, prompt_of, random_model, run
 
 from agentrl.engines import SamplingParams
 from agentrl.engines.embedded import EmbeddedEngine
+from agentrl.engines.embedded.cache import Match, SequenceCache
+from agentrl.engines.embedded.store import KVShape
 from agentrl.errors import ConfigError, EngineError
 
 TOKEN_BYTES = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads, width, float32
@@ -34,6 +36,43 @@ def test_a_groups_prompt_is_computed_once(share_from):
     assert engine.stats.computed_tokens == 50 + 7 + 8 * 5
     for n, completion in enumerate(completions):
         reference.check(prompt, completion, SamplingParams(seed=n))
+
+
+def test_sequences_that_computed_a_prompt_themselves_share_it_once_others_do():
+    cache = SequenceCache(KVShape.of(random_model()), budget=1 << 20, share_from=16)
+    prompt = prompt_of(50)
+    members = []
+    for number in range(3):
+        match = Match() if number < 2 else cache.find(prompt, None)
+        member = cache.open(list(prompt), None, match, force=False)
+        if number < 2:  # both found nothing to share and compute the prompt
+            cache.tails.data[:, :, member.slot, :, :50] = torch.arange(50.0)[:, None] + 100 * number
+            member.computed = 50
+        members.append(member)
+    first, second, third = members
+    assert first.prefix is second.prefix is third.prefix
+    assert first.prefix.users == 3 and first.prefix.length == third.computed == 49
+    for number, member in enumerate((first, second)):
+        last = cache.tails.data[:, :, member.slot, :, 0]
+        assert torch.equal(last, torch.full_like(last, 49 + 100 * number))
+
+
+def test_a_group_waits_for_its_prompt_even_if_another_group_computed_most_of_it():
+    model = random_model()
+    reference, engine = Reference(model), EmbeddedEngine(model, share_from=16)
+    text = prompt_of(100)
+    first, second = text + prompt_of(8, seed=1), text + prompt_of(8, seed=2)
+
+    async def main():
+        await group(engine, first, size=4)
+        for number in range(4):
+            engine.release(str(number))
+        return await group(engine, second, size=4)
+
+    completions = run(main())
+    assert [completion.cached_tokens for completion in completions] == [100, 107, 107, 107]
+    for n, completion in enumerate(completions):
+        reference.check(second, completion, SamplingParams(seed=n))
 
 
 def test_several_groups_and_loners_attend_to_the_right_prompts():

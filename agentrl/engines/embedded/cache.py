@@ -81,6 +81,15 @@ class SequenceCache:
                     best = Match(sequence, length)
         return best
 
+    def shares_later(self, tokens: list[int], match: Match, pending: Match) -> bool:
+        """Whether `pending`, once computed, can be shared where `match` has to be copied."""
+        prefix = match.source.prefix if match.source is not None else None
+        if prefix is not None:
+            shares_now = prefix.length <= match.length
+        else:
+            shares_now = self._worth_sharing(match.length, len(tokens))
+        return not shares_now and self._worth_sharing(pending.length, len(tokens))
+
     # -- opening and closing ---------------------------------------------------------------------
 
     def open(

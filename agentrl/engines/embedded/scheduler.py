@@ -111,7 +111,10 @@ class Scheduler:
             return False
         pending = self.cache.find_pending(request.tokens)
         gain = pending.length - match.length
-        if pending.source is None or gain < min(_WORTH_WAITING, len(request.tokens) // 2):
+        much = gain >= min(_WORTH_WAITING, len(request.tokens) // 2)
+        if pending.source is None or not (
+            much or self.cache.shares_later(request.tokens, match, pending)
+        ):
             return False
         request.waits_for = (pending.source, pending.length)
         return True
