@@ -59,12 +59,20 @@ class Lockstep:
             self.policy.finish(key)
         self._finished.clear()
 
+    def _complete(self) -> bool:
+        return bool(self._waiting) and len(self._waiting) >= self.live
+
     def _start_if_complete(self) -> None:
-        if len(self._waiting) < self.live or not self._waiting:
+        # Later, because the coroutine that asked last does not wait yet and would run first.
+        if self._complete():
+            asyncio.get_running_loop().call_soon(self._start_turn)
+
+    def _start_turn(self) -> None:
+        if not self._complete():  # cancelled meanwhile
             return
         self._tell_finished()
         # The event loop wakes the waiting coroutines in the order in which they are released.
         for key in sorted(self._waiting):
             start = self._waiting.pop(key)
-            if not start.done():  # cancelled meanwhile
+            if not start.done():
                 start.set_result(None)

@@ -89,21 +89,25 @@ class ExpertPolicy:
     """Writes the environment's expert action, or at random an admissible one.
 
     Needs `info["expert_action"]`.  Random actions take the episode off the expert's path, so that
-    imitation also learns to come back; they have policy version -1 and are not to be imitated.
+    imitation also learns to come back.  Those not to be imitated have policy version -1.
 
     Args:
         encode: text to token ids, without special tokens.
         end_id: ends a turn.
         noise: probability of a random admissible action.
+        imitate_noise: whether random actions are to be imitated like the expert's.
         seed: of the random choices.
     """
 
     RANDOM_VERSION = -1
 
-    def __init__(self, encode: Encode, end_id: int, noise: float, seed: int) -> None:
+    def __init__(
+        self, encode: Encode, end_id: int, noise: float, seed: int, *, imitate_noise: bool = False
+    ) -> None:
         self.encode = encode
         self.end_id = end_id
         self.noise = noise
+        self.imitate_noise = imitate_noise
         self.seed = seed
 
     async def act(
@@ -122,7 +126,8 @@ class ExpertPolicy:
         noisy = rng.random() < self.noise
         action = rng.choice(choices) if noisy else expert
         ids = [*self.encode(action), self.end_id]
-        version = self.RANDOM_VERSION if noisy and action != expert else 0
+        skipped = noisy and action != expert and not self.imitate_noise
+        version = self.RANDOM_VERSION if skipped else 0
         stop: StopKind = "stop_id" if len(ids) <= room else "length"
         ids = ids[:room]
         return Completion(
