@@ -165,7 +165,10 @@ class WarmupConfig:
         episodes_per_step: episodes in one step.
         learning_rate: of the warm-up's own optimiser.
         noise: probability that an action is drawn from the admissible ones instead of the
-            expert's; such actions are context, never imitated.
+            expert's.
+        imitate_noise: imitate those random actions too: the policy then starts as an imperfect
+            player that still explores.  By default they are context, never imitated, and teach
+            how to come back to the expert's way.
     """
 
     episodes: int = 0
@@ -173,6 +176,7 @@ class WarmupConfig:
     episodes_per_step: int = 16
     learning_rate: float = 1e-3
     noise: float = 0.2
+    imitate_noise: bool = False
 
     def __post_init__(self) -> None:
         require(self.episodes >= 0, "warmup.episodes", self.episodes, "an integer >= 0")

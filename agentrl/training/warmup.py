@@ -97,7 +97,8 @@ async def warm_up(
         return ids
 
     end = scheduler.settings.renderer.end_of_turn_id
-    policy = ExpertPolicy(encode, end, settings.noise, seed)
+    noise, imitated = settings.noise, settings.imitate_noise
+    policy = ExpertPolicy(encode, end, noise, seed, imitate_noise=imitated)
     with progress.phase(f"Playing {settings.episodes} expert episodes"):
         forest = await expert_forest(scheduler, tasks, policy, settings.episodes)
     with progress.phase(f"Imitating them for {settings.steps} steps") as tell:
@@ -111,7 +112,7 @@ async def expert_forest(
 ) -> Forest:
     """Play `episodes` expert episodes over the tasks in order, round and round.
 
-    Random actions in them become context: they are not imitated.
+    Random actions that are not to be imitated become context.
 
     Raises:
         ConfigError: an expert action is longer than `rollout.max_tokens_per_turn`.
