@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import nn
 
 from agentrl import algorithms, envs
 from agentrl.algorithms import Algorithm
+from agentrl.config.panels import build_panel
 from agentrl.config.schema import RunConfig
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.engines.embedded import EmbeddedEngine
@@ -67,8 +67,8 @@ def build_panels(config: RunConfig) -> tuple[type[TextEnv], Panels]:
         ConfigError: a panel option has a wrong value, or the training panel is empty.
     """
     env_class = envs.env_class(config.environment.id)
-    train = _panel(env_class, "train", config.environment.train)
-    heldout = _panel(env_class, "heldout", config.environment.heldout)
+    train = build_panel(env_class, "train", config.environment.train, "environment.train")
+    heldout = build_panel(env_class, "heldout", config.environment.heldout, "environment.heldout")
     if not train:
         raise ConfigError("`environment.train` gives an empty panel; training needs tasks.")
     return env_class, Panels(train, heldout)
@@ -87,22 +87,6 @@ def check(config: RunConfig, env_class: type[TextEnv]) -> None:
     device_of(config)
 
 
-def _panel(env_class: type[TextEnv], split: str, options: Mapping[str, Any]) -> TaskPanel:
-    setting = f"environment.{split}"
-    parameters = inspect.signature(env_class.panel).parameters.values()
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        known = {parameter.name for parameter in parameters} - {"split"}
-        for name in options:
-            if name not in known:
-                raise unknown_name(
-                    "setting", f"{setting}.{name}", {f"{setting}.{k}" for k in known}
-                )
-    try:
-        return env_class.panel(split, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"`{setting}` is {dict(options)!r}: {error}") from error
-
-
 def prepare_tasks(env_class: type[TextEnv], panel: TaskPanel) -> None:
     """Let the environment make what the tasks need, for example generate games."""
     prepare = getattr(env_class, "prepare", None)  # classes that do not derive from TextEnv
@@ -111,8 +95,19 @@ def prepare_tasks(env_class: type[TextEnv], panel: TaskPanel) -> None:
 
 
 def build_algorithm(config: RunConfig) -> Algorithm:
-    """Look up the algorithm and apply its options."""
+    """Look up the algorithm and apply its options.
+
+    Raises:
+        UnknownNameError: there is no such algorithm or option.
+        ConfigError: an option has a wrong type or value.
+    """
     name, options = config.algorithm.name, config.algorithm.options
+    defaults = algorithms.settings(name)
+    for key, value in options.items():
+        default = defaults.get(key)
+        number = isinstance(default, int | float) and not isinstance(default, bool)
+        if number and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ConfigError(f"`algorithm.options.{key}` is {value!r}; it must be a number.")
     try:
         return algorithms.get(name, **options)
     except AgentRLError:

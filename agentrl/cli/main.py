@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if os.getcwd() not in sys.path:  # environments of the user's own, `module:name/Env-v0`
         sys.path.append(os.getcwd())
-    args = _parser().parse_args(argv)
+    args = _parse(argv)
     try:
         return int(args.run(args) or 0)
     except AgentRLError as error:
@@ -40,6 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, for example `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse; `key=value` may stand before and after options."""
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    wrong = [text for text in rest if text.startswith("-") or "=" not in text]
+    if rest and (wrong or not hasattr(args, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(wrong or rest)}")
+    if rest:
+        args.overrides += rest
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,9 +27,11 @@ def run(args: argparse.Namespace) -> int:
     """Play one task in the terminal."""
     from agentrl import envs
     from agentrl.config.load import parse_overrides
+    from agentrl.config.panels import build_panel
     from agentrl.errors import ConfigError
 
-    panel = envs.env_class(args.env_id).panel(args.split, **parse_overrides(args.panel))
+    env_class = envs.env_class(args.env_id)
+    panel = build_panel(env_class, args.split, parse_overrides(args.panel), "--panel")
     if not 0 <= args.task < len(panel):
         raise ConfigError(f"`--task` is {args.task}; the panel has tasks 0 to {len(panel) - 1}.")
     task = panel[args.task]
@@ -37,13 +39,15 @@ def run(args: argparse.Namespace) -> int:
     print(f"task {task.id} (panel {panel.name}, hash {panel.hash})")
     observation, info = env.reset(seed=task.seed, options=dict(task.options))
     print(f"{info.get('task', '')}\n")
-    _play(env, observation, info)
-    env.close()
+    try:
+        _play(env, observation, info)
+    finally:
+        env.close()
     return 0
 
 
 def _play(env: Any, observation: str, info: dict[str, Any]) -> None:
-    total, ended = 0.0, False
+    total, steps, ended = 0.0, 0, False
     while not ended:
         print(observation)
         action = _ask(info)
@@ -51,9 +55,10 @@ def _play(env: Any, observation: str, info: dict[str, Any]) -> None:
             break
         observation, reward, terminated, truncated, info = env.step(action)
         total += float(reward)
+        steps += 1
         ended = terminated or truncated
     won = "won" if info.get("won") else "not won"
-    print(f"{observation}\n{won}: reward {total:g}, {info.get('step', 0)} steps")
+    print(f"{observation}\n{won}: reward {total:g}, {steps} steps")
 
 
 def _ask(info: dict[str, Any]) -> str | None:

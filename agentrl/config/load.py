@@ -31,7 +31,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ConfigError(f"{str(path)!r} is not valid YAML: {error}") from error
+        text = " ".join(str(error).split())  # in one line
+        raise ConfigError(f"{str(path)!r} is not valid YAML: {text}") from error
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -34,10 +34,13 @@ def locate(path: Path) -> tuple[Path, Path | None]:
         if not paths:
             raise ConfigError(f"The run in {str(path)!r} has no checkpoint yet.")
         path = paths[-1]
-    if (path / MANIFEST).is_file():
-        verify(path)
-    run = path.absolute().parent.parent
-    return path, run if (run / "config.yaml").is_file() else None
+    path = path.absolute()
+    if not (path / MANIFEST).is_file():
+        return path, None
+    verify(path)
+    run = path.parent.parent
+    in_run = path.parent.name == "checkpoints" and (run / "config.yaml").is_file()
+    return path, run if in_run else None
 
 
 def evaluate_model(config: RunConfig, model: Path, split: str, output: Path) -> PanelScore:

@@ -29,11 +29,16 @@ PLOTS: Sequence[tuple[str, Mapping[str, str]]] = (
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1060px;margin:2em auto;padding:0 1em}
 h1{font-size:1.5em} h2{font-size:1.15em;margin-top:2em}
+.scores{display:flex;flex-wrap:wrap;gap:1em}
+.score{border:1px solid #ddd;border-radius:6px;padding:.6em 1.1em}
+.score b{display:block;font-size:1.6em;font-weight:600}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:1.2em}
 figure{margin:0} figcaption{font-weight:600} svg{width:100%;height:auto}
-table{border-collapse:collapse} td,th{padding:.2em .9em .2em 0;text-align:left;vertical-align:top}
-.turn{margin:.2em 0 .2em 1em;white-space:pre-wrap;font:13px/1.45 ui-monospace,monospace}
-.model{color:#0b5394} .environment,.template{color:#555}
+table{border-collapse:collapse} td,th{padding:.15em .9em .15em 0;text-align:left}
+th{font-weight:400;color:#555}
+.turn{margin:.25em 0 .25em 1em;padding-left:.7em;white-space:pre-wrap;border-left:3px solid #ddd;
+font:13px/1.45 ui-monospace,monospace;color:#555}
+.model{color:#0b5394;border-color:#0b5394}
 details{margin:.4em 0} summary{cursor:pointer} pre{background:#f6f6f6;padding:1em;overflow:auto}
 """
 
@@ -59,24 +64,47 @@ def write_report(
         decode: token ids to text.
         config_text: the effective configuration.
     """
+    heading = html.escape(title)
+    trees = [tree for tree in trees if tree.counted()]
     parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>",
-        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>",
-        _summary(summary),
-        "<h2>Curves</h2><div class=plots>",
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        f"<title>{heading}</title><style>{STYLE}</style></head><body><h1>{heading}</h1>",
+        _scores(summary),
+        "<h2>Curves over training steps</h2>",
+        '<div class="plots">',
         *(_figure(name, series, metrics) for name, series in PLOTS),
-        "</div><h2>What the agent said</h2>",
-        *(_episode(tree, decode) for tree in trees if tree.counted()),
-        f"<h2>Configuration</h2><pre>{html.escape(config_text)}</pre></html>",
+        "</div>",
+        "<h2>What the agent saw and said after training</h2>",
+        "<p>First episode of each task; what the agent wrote is blue.</p>",
+        *(_episode(tree, decode, number == 0) for number, tree in enumerate(trees)),
+        f"<h2>Run</h2>{_table(summary)}",
+        "<h2>Configuration</h2>",
+        f"<pre>{html.escape(config_text)}</pre></body></html>",
     ]
-    path.write_text("\n".join(parts), encoding="utf-8")
+    path.write_text("\n".join(parts) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def _summary(summary: Mapping[str, Any]) -> str:
+def _scores(summary: Mapping[str, Any]) -> str:
+    """The numbers a reader looks for first: success before and after."""
+    boxes = []
+    for split, name in (("train", "training panel"), ("heldout", "held-out panel")):
+        before, after = summary.get(f"{split}_success_warm"), summary.get(f"{split}_success")
+        if before is not None and after is not None:
+            numbers = f"<b>{before:.2f} → {after:.2f}</b>"
+            boxes.append(f'<div class="score">{numbers}success on the {name}</div>')
+    return f'<div class="scores">{"".join(boxes)}</div>'
+
+
+def _table(summary: Mapping[str, Any]) -> str:
     rows = []
     for key, value in summary.items():
-        shown = f"{value:.3f}" if isinstance(value, float) else str(value)
-        rows.append(f"<tr><th>{html.escape(key)}<td>{html.escape(shown)}")
+        if isinstance(value, Mapping):
+            shown = ", ".join(f"{name} {item}" for name, item in value.items())
+        else:
+            shown = f"{value:.3g}" if isinstance(value, float) else str(value)
+        name = html.escape(key.replace("_", " "))
+        rows.append(f"<tr><th>{name}</th><td>{html.escape(shown)}</td></tr>")
     return f"<table>{''.join(rows)}</table>"
 
 
@@ -88,19 +116,22 @@ def _figure(name: str, series: Mapping[str, str], metrics: Sequence[Mapping[str,
     return f"<figure><figcaption>{html.escape(name)}</figcaption>{plot(curves)}</figure>"
 
 
-def _episode(tree: Tree, decode: Any) -> str:
+def _episode(tree: Tree, decode: Any, open_: bool) -> str:
     episode = tree.counted()[0]
-    head = f"{tree.task.id}: {episode.stop}, reward {episode.reward:g}, {episode.turns} turns"
+    outcome = "solved" if episode.metrics.get("success") else str(episode.stop).replace("_", " ")
+    head = f"{tree.task.id}: {outcome}, reward {episode.reward:.3g}, {episode.turns} turns"
     return (
-        f"<details><summary>{html.escape(head)}</summary>{_turns(tree, episode, decode)}</details>"
+        f"<details{' open' if open_ else ''}><summary>{html.escape(head)}</summary>"
+        f"{_turns(tree, episode, decode)}</details>"
     )
 
 
 def _turns(tree: Tree, episode: Episode, decode: Any) -> str:
+    """Every span once; in window mode the repeated part of later prompts is shown again."""
     rows = []
     for last in episode.sequences:
         for node in tree.path(last):
-            if node.writer is not Writer.TEMPLATE:
-                text = html.escape(decode(node.ids))
-                rows.append(f'<div class="turn {node.writer}">{text}</div>')
+            text = decode(node.ids).strip()
+            if text and node.writer is not Writer.TEMPLATE:
+                rows.append(f'<div class="turn {node.writer}">{html.escape(text)}</div>')
     return "".join(rows)

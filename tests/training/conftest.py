@@ -1,4 +1,4 @@
-"""Games made once, and processes that start quickly."""
+"""Processes that start quickly."""
 
 from __future__ import annotations
 
@@ -14,18 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.training.fixtures import finished_run, game_cache, quiet_console, run_agentrl
+
+__all__ = ["finished_run", "game_cache", "quiet_console", "run_agentrl"]
+
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def game_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    before = os.environ.get("AGENTRL_CACHE")
-    os.environ["AGENTRL_CACHE"] = str(tmp_path_factory.mktemp("agentrl-cache"))
-    yield
-    if before is None:
-        del os.environ["AGENTRL_CACHE"]
-    else:
-        os.environ["AGENTRL_CACHE"] = before
 
 
 class RunServer:
