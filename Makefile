@@ -32,8 +32,10 @@ check: setup  ## format, lint and types
 golden: setup  ## official vectors in AGENTRL_GOLDEN (default tests/golden/data)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden $(ARGS)
 
-bench: setup  ## every benchmark, printed as tables
-	$(BIN)/agentrl bench all $(ARGS)
+bench: setup  ## the benchmarks that need no extra, in their shortest form
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/engine_embedded.py --repeats 1
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/learner_tree.py --repeats 1
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/textworld_env.py --games 3 --workers 4
 
-clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+clean:  ## remove the environment and all caches, but no runs
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
