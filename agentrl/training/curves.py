@@ -25,13 +25,21 @@ class Curve:
     points: Sequence[tuple[float, float]]
 
 
-def plot(curves: Sequence[Curve]) -> str:
-    """Draw the curves that have points on common axes; returns an `<svg>` element."""
+def plot(curves: Sequence[Curve], bounds: tuple[float, float] | None = None) -> str:
+    """Draw the curves that have points on common axes.
+
+    Args:
+        curves: lines; those without points are left out.
+        bounds: ends of the y axis; by default round numbers around the data.
+
+    Returns:
+        An `<svg>` element.
+    """
     shown = [curve for curve in curves if curve.points]
     if not shown:
         return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}"><text x="52" y="40">no data</text></svg>'
     x_ticks = ticks(*_range([x for curve in shown for x, _ in curve.points]))
-    y_ticks = ticks(*_range([y for curve in shown for _, y in curve.points]))
+    y_ticks = ticks(*(bounds or _range([y for curve in shown for _, y in curve.points])))
     frame = _Frame(x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1])
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" font-size="11" font-family="sans-serif">']
     for y in y_ticks:

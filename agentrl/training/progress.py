@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -80,21 +81,25 @@ class Progress:
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
             return
-        cells = [f"{title} {text}" for title, text in self._cells(values) if text]
+        titled = zip((title for title, _ in COLUMNS.values()), self._texts(values), strict=True)
+        cells = [f"{title} {text}" for title, text in titled if text]
         self.say(f"step {step}/{self.total}  " + "  ".join(cells))
 
-    def _cells(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-        return [
-            (title, _text(key, values.get(key), form)) for key, (title, form) in COLUMNS.items()
-        ]
+    def _texts(self, values: Mapping[str, Any]) -> list[str]:
+        return [_text(key, values.get(key), form) for key, (_, form) in COLUMNS.items()]
 
     def _table(self) -> Table:
-        table = Table(title=self._remaining(), title_justify="left", title_style="bold")
-        table.add_column("step", justify="right")
-        for title, _ in COLUMNS.values():
-            table.add_column(title, justify="right")
-        for step, values in self._rows[-SHOWN_ROWS:]:
-            table.add_row(str(step), *(text for _, text in self._cells(values)))
+        """The last rows; a column that is empty in all of them is left out."""
+        rows = [[str(step), *self._texts(values)] for step, values in self._rows[-SHOWN_ROWS:]]
+        titles = ["step", *(title for title, _ in COLUMNS.values())]
+        shown = [column for column in range(len(titles)) if any(row[column] for row in rows)]
+        table = Table(
+            title=self._remaining(), title_justify="left", title_style="bold", box=SIMPLE_HEAD
+        )
+        for column in shown:
+            table.add_column(titles[column], justify="right")
+        for row in rows:
+            table.add_row(*(row[column] for column in shown))
         return table
 
     def _remaining(self) -> str:

@@ -113,7 +113,8 @@ def _figure(name: str, series: Mapping[str, str], metrics: Sequence[Mapping[str,
     for key, label in series.items():
         points = [(line["step"], line[key]) for line in metrics if line.get(key) is not None]
         curves.append(Curve(label, [(float(x), float(y)) for x, y in points]))
-    return f"<figure><figcaption>{html.escape(name)}</figcaption>{plot(curves)}</figure>"
+    bounds = (0.0, 1.0) if name == "Success rate" else None
+    return f"<figure><figcaption>{html.escape(name)}</figcaption>{plot(curves, bounds)}</figure>"
 
 
 def _episode(tree: Tree, decode: Any, open_: bool) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from agentrl.config import RunConfig
@@ -23,7 +24,7 @@ def conclude(
     success: Scores,
     panel_hashes: Mapping[str, str],
     seconds: float,
-    decode: Callable[[Sequence[int]], str],
+    tokenizer: Any,
     progress: Progress,
 ) -> dict[str, Any]:
     """Write `report.html` and `summary.json`; return the summary.
@@ -34,7 +35,7 @@ def conclude(
         success: success by panel and step.
         panel_hashes: content hash by panel.
         seconds: how long the run took.
-        decode: token ids to text.
+        tokenizer: token ids to text.
         progress: told where the report is.
     """
     summary = summarise(config, success, panel_hashes, seconds)
@@ -47,7 +48,7 @@ def conclude(
         metrics=read_metrics(files.metrics),
         summary=summary,
         trees=read_forest(played).trees[:SHOWN_TREES] if played.exists() else [],
-        decode=decode,
+        decode=lambda ids: readable(tokenizer, ids),
         config_text=files.config.read_text(encoding="utf-8"),
     )
     files.write_summary(summary)  # last: it says that the run has ended
@@ -70,3 +71,10 @@ def summarise(
     summary["panel_hashes"] = dict(panel_hashes)
     summary["minutes"] = round(seconds / 60, 2)
     return summary
+
+
+def readable(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Return the text of token ids, with a new line in place of special tokens."""
+    special = set(tokenizer.all_special_ids)
+    runs = groupby(ids, key=lambda token: token in special)
+    return "\n".join(tokenizer.decode(list(run)) for is_special, run in runs if not is_special)

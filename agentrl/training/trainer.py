@@ -91,7 +91,7 @@ async def _run(
         success=trainer.evaluations.success,
         panel_hashes=panels.hashes(),
         seconds=trainer.seconds(),
-        decode=lambda ids: parts.tokenizer.decode(ids, skip_special_tokens=True),
+        tokenizer=parts.tokenizer,
         progress=progress,
     )
 

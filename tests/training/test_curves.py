@@ -23,3 +23,8 @@ def test_a_plot_is_well_formed_and_keeps_every_point():
 def test_constant_and_missing_data_are_drawn_without_error():
     ElementTree.fromstring(plot([Curve("flat", [(0, 1.0), (1, 1.0)])]))
     assert "no data" in plot([Curve("empty", [])])
+
+
+def test_bounds_fix_the_axis():
+    svg = plot([Curve("a", [(0, 0.4), (1, 0.5)])], bounds=(0.0, 1.0))
+    assert ">0</text>" in svg and ">1</text>" in svg

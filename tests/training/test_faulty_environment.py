@@ -24,14 +24,14 @@ def faulty_config(folder: Path, **options: object) -> Path:
         steps=1,
         environment={
             "id": "tests.envs.faulty:tests/Faulty-v0",
-            "train": {"count": 36, **options},
+            "train": {"count": 48, **options},
             "heldout": {"count": 2, "rate": 0.0},
             "workers": 24,
             "call_timeout": 1.0,
         },
         rollout={
             **CORRIDOR["rollout"],
-            "tasks_per_step": 36,
+            "tasks_per_step": 48,
             "group_size": 2,
             "max_resamples": 1,
             "max_turns": 6,
@@ -63,5 +63,5 @@ def test_a_run_whose_every_episode_fails_stops_and_says_why(tmp_path: Path, run_
     config = faulty_config(tmp_path, kinds=["types"], rate=1.0)
     status, _, error = run_agentrl("train", str(config))
     assert status == 2
-    assert "Every episode of step 1 failed (env_error/contract: 108)" in error
+    assert "Every episode of step 1 failed (env_error/contract: 144)" in error
     assert "tests/Faulty-v0" in error and "Traceback" not in error
