@@ -1,0 +1,115 @@
+"""What README.md tells a newcomer to type works."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agentrl import algorithms, envs
+from agentrl.cli.main import COMMANDS
+from agentrl.config import load_config
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+README = (REPOSITORY / "README.md").read_text()
+
+
+def block(language: str, part: str) -> str:
+    """Return the code block of a language that contains `part`."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+    (found,) = [text for name, text in blocks if name == language and part in text]
+    return found
+
+
+def run_agentrl(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "agentrl.cli.main", *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture
+def own_environment(tmp_path: Path) -> Path:
+    (tmp_path / "line.py").write_text(block("python", "class Line"))
+    (tmp_path / "line.yaml").write_text(block("yaml", "line:own/Line-v0"))
+    return tmp_path
+
+
+def test_the_own_environment_trains(own_environment: Path):
+    short = ["steps=1", "warmup.steps=2", "warmup.episodes=4", "environment.workers=4"]
+    short += ["environment.train.count=8", "environment.heldout.count=4", "tensorboard=false"]
+    run = run_agentrl(own_environment, "train", "line.yaml", *short)
+    assert run.returncode == 0, run.stderr
+    summary = json.loads(run.stdout.splitlines()[-1])
+    assert summary == json.loads((own_environment / "runs/line/summary.json").read_text())
+    assert 0 <= summary["heldout_success"] <= 1
+
+
+@pytest.mark.slow
+def test_the_own_environment_is_learned(own_environment: Path):
+    run = run_agentrl(own_environment, "train", "line.yaml")
+    assert run.returncode == 0, run.stderr
+    summary = json.loads(run.stdout.splitlines()[-1])
+    assert summary["train_success_warm"] < 0.7 < 0.85 < summary["train_success"]
+
+
+def test_make_targets_exist():
+    makefile = (REPOSITORY / "Makefile").read_text()
+    targets = set(re.findall(r"^(\w+):", makefile, flags=re.MULTILINE))
+    assert (
+        set(re.findall(r"\bmake (train|test|check|golden|bench|setup|clean)\b", README)) <= targets
+    )
+    assert {"setup", "train", "test", "check", "golden", "bench", "clean"} <= targets
+
+
+def test_commands_are_all_there_are():
+    overview = block("", "agentrl play")
+    assert set(re.findall(r"^agentrl (\w+)", overview, flags=re.MULTILINE)) == set(COMMANDS)
+
+
+def test_scripts_it_names_exist():
+    scripts = re.findall(r"python (\S+\.py)", README)
+    assert scripts
+    assert [script for script in scripts if not (REPOSITORY / script).is_file()] == []
+
+
+def test_tables_name_every_algorithm_and_environment():
+    row = next(line for line in README.splitlines() if line.startswith("| algorithms"))
+    named = re.search(r"\[(.*)\]", row)
+    assert named is not None
+    assert set(named[1].replace("`", "").split()) == set(algorithms.names())
+    row = next(line for line in README.splitlines() if line.startswith("| environments"))
+    assert {name for name, _ in envs.listing() if name.startswith("agentrl/")} == set(
+        re.findall(r"agentrl/\w+-v\d+", row)
+    )
+
+
+def test_the_example_of_a_hugging_face_model_is_a_valid_configuration():
+    text = block("", "model.path=").replace("\\\n", " ").split()
+    assert text[:2] == ["agentrl", "train"]
+    config = load_config(REPOSITORY / text[2], text[3:])
+    assert config.model.path == "Qwen/Qwen2.5-0.5B-Instruct"
+    env_class = envs.env_class(config.environment.id)
+    assert config.environment.prompt in env_class.prompts
+
+
+def test_what_it_says_of_the_quickstart_is_in_its_configuration():
+    text = " ".join(README.split())
+    quickstart = yaml.safe_load((REPOSITORY / "configs/quickstart.yaml").read_text())
+    games = [quickstart["environment"][split]["count"] for split in ("train", "heldout")]
+    assert f"makes {sum(games)} mazes" in text
+    assert f"plays {games[1]} mazes" in text
+    assert f"step-{quickstart['steps']:06d}" in text
+    assert quickstart["rollout"]["deterministic"] is True
