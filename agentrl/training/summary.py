@@ -13,6 +13,7 @@ from agentrl.training.metrics import read_metrics
 from agentrl.training.progress import Progress
 from agentrl.training.report import write_report
 from agentrl.training.run_directory import RunDirectory
+from agentrl.tree import Tree
 
 SHOWN_TREES = 8
 
@@ -47,13 +48,23 @@ def conclude(
         title=f"AgentRL run {files.path.name}",
         metrics=read_metrics(files.metrics),
         summary=summary,
-        trees=read_forest(played).trees[:SHOWN_TREES] if played.exists() else [],
+        trees=examples(read_forest(played).trees) if played.exists() else [],
         decode=lambda ids: readable(tokenizer, ids),
         config_text=files.config.read_text(encoding="utf-8"),
     )
     files.write_summary(summary)  # last: it says that the run has ended
     progress.say(f"Report: {files.report}")
     return summary
+
+
+def examples(trees: Sequence[Tree], count: int = SHOWN_TREES) -> list[Tree]:
+    """Choose trees to show: as many unsolved as solved ones where there are, in panel order."""
+    ordered = sorted((tree for tree in trees if tree.counted()), key=lambda tree: tree.id)
+    solved = [tree for tree in ordered if tree.counted()[0].metrics.get("success")]
+    unsolved = [tree for tree in ordered if not tree.counted()[0].metrics.get("success")]
+    failures = unsolved[: max(count // 2, count - len(solved))]
+    chosen = failures + solved[: count - len(failures)]
+    return sorted(chosen, key=lambda tree: tree.id)
 
 
 def summarise(
