@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -113,3 +114,35 @@ def test_what_it_says_of_the_quickstart_is_in_its_configuration():
     assert f"plays {games[1]} mazes" in text
     assert f"step-{quickstart['steps']:06d}" in text
     assert quickstart["rollout"]["deterministic"] is True
+
+
+def results(subject: str) -> dict[str, Any]:
+    """Return the newest committed result of a benchmark."""
+    path = sorted((REPOSITORY / "benchmarks" / "results").glob(f"{subject}_*.json"))[-1]
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def row(start: str) -> str:
+    (line,) = [line for line in README.splitlines() if line.startswith(f"| {start}")]
+    return line
+
+
+def test_measured_ratios_are_those_of_the_recorded_runs():
+    speeds = {
+        (line["load"], line["side"]): line["sampled_tokens_per_cpu_second"]
+        for line in results("engine_embedded")["rows"]
+    }
+    for load, start in (("group", "rollout against `generate`"), ("quickstart", "the same, 64")):
+        ratio = speeds[load, "embedded engine"] / speeds[load, "transformers generate"]
+        assert f"| {ratio:.1f}x " in row(start)
+    trl = results("trl_comparison")["agentrl_is_times_as_fast"]
+    assert f"| {trl['rollout']['median']:.1f}x " in row("rollout against TRL")
+    assert f"| {trl['train']['median']:.1f}x " in row("training against the same")
+    learner = results("learner_tree")
+    starts = ("training on the tree against padded rows", "the same, branching tree")
+    for case, start in zip(learner["cases"], starts, strict=True):
+        assert f"| {case['speed_up']:.1f}x at {case['sharing']:.1f}x sharing |" in row(start)
+    head = learner["head"]
+    assert f"1/{head['memory_ratio']:.1f} of the memory" in row("log-prob and entropy")
+    assert head["time_ratio"] < 1
