@@ -1,7 +1,7 @@
 """Training speed on trees against the same rows in a padded batch, and memory of the head.
 
-Claims: training on the trajectory tree is at least 2.5x faster than a padded batch where a group
-shares a long prompt, and log-prob plus entropy need a tenth of the memory of materialised logits.
+Shows what sharing gains: how much faster an update on the trajectory tree is than one on a padded
+batch, and how much less memory log-prob plus entropy need than with materialised logits.
 
 Both sides make the same optimiser step (GRPO without KL, AdamW, one thread) on the same tokens.
 *Trajectory tokens* count every token of every trajectory, shared or not, so the number is the same

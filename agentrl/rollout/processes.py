@@ -240,12 +240,15 @@ class ZygoteProcess:
             )
         elif "spawned" in message:
             pid = self._spawned.popleft()
+            self._exits.pop(message["spawned"], None)  # of an earlier process with this number
             if not pid.done():
                 pid.set_result(message["spawned"])
         elif "exited" in message:
-            waiting = self._exits.get(message["exited"])
-            if waiting is not None and not waiting.done():
-                waiting.set_result(message["status"])
+            # The report may come before anyone has noticed that the connection is gone.
+            new = asyncio.get_running_loop().create_future()
+            ended = self._exits.setdefault(message["exited"], new)
+            if not ended.done():
+                ended.set_result(message["status"])
 
     def _fail(self) -> None:
         """The zygote died: whoever waits for it must know."""
