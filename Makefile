@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-train: setup  ## train the quickstart agent (about five minutes on two cores)
+train: setup  ## train the quickstart agent (less than five minutes on two cores)
 	$(BIN)/agentrl train configs/quickstart.yaml $(ARGS)
 
 test: setup  ## the whole test suite (under ten minutes on two cores)

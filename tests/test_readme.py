@@ -146,3 +146,11 @@ def test_measured_ratios_are_those_of_the_recorded_runs():
     head = learner["head"]
     assert f"1/{head['memory_ratio']:.1f} of the memory" in row("log-prob and entropy")
     assert head["time_ratio"] < 1
+
+
+def test_the_quickstart_table_is_the_recorded_mean():
+    mean = results("quickstart")["mean"]
+    for start, panel in (("training mazes", "train"), ("mazes never seen", "heldout")):
+        before, after = mean[f"{panel}_success_warm"], mean[f"{panel}_success"]
+        assert row(start) == f"| {start} | {before:.2f} | {after:.2f} |"
+    assert f"That takes {mean['minutes']:.1f} minutes" in README

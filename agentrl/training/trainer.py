@@ -49,6 +49,7 @@ def train(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
         EnvironmentFailure: not a single episode of a step could be played.
         TrainingDiverged: too many updates in a row were not finite.
     """
+    started = time.monotonic()
     if config.threads:
         torch.set_num_threads(config.threads)
     env_class, panels = assembly.build_panels(config)
@@ -67,7 +68,7 @@ def train(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
         for panel in (panels.train, panels.heldout):
             with progress.phase(f"Preparing {len(panel)} tasks of {panel.name}"):
                 assembly.prepare_tasks(env_class, panel)
-        return asyncio.run(_run(config, env_class, panels, files, checkpoint, progress))
+        return asyncio.run(_run(config, env_class, panels, files, checkpoint, progress, started))
 
 
 async def _run(
@@ -77,10 +78,11 @@ async def _run(
     files: RunDirectory,
     checkpoint: Checkpoint | None,
     progress: Progress,
+    started: float,
 ) -> dict[str, Any]:
     async with assembly.build_pool(config) as pool:
         parts = await build_parts(config, env_class, panels, pool, checkpoint, progress)
-        trainer = Trainer(config, panels, parts, files, progress)
+        trainer = Trainer(config, panels, parts, files, progress, started)
         try:
             await trainer.run(checkpoint)
         finally:
@@ -105,6 +107,7 @@ class Trainer:
         parts: model, engine, learner, scheduler.
         files: where everything is written.
         progress: what a person sees.
+        started: `time.monotonic()` when the run, or this part of it, began.
 
     Attributes:
         evaluations: the scores so far.
@@ -117,6 +120,7 @@ class Trainer:
         parts: Parts,
         files: RunDirectory,
         progress: Progress,
+        started: float,
     ) -> None:
         self.evaluations = Evaluations(config, panels, parts.engine, parts.scheduler, files)
         self._config = config
@@ -126,7 +130,7 @@ class Trainer:
         self._progress = progress
         self._store = CheckpointStore(files.checkpoints, config.checkpoint.keep)
         self._cursor = TaskCursor(panels.train, seed_of(config.seed, "tasks"))
-        self._started = time.monotonic()
+        self._started = started
         self._seconds_before = 0.0
 
     def seconds(self) -> float:
