@@ -112,6 +112,8 @@ class _AdaptiveKL:
         return replace(algorithm, regularisers=tuple(terms))
 
     def observe(self, report: Mapping[str, float], episodes: int) -> None:
+        if self.settings.regulariser not in report:  # nothing was trained: no KL to react to
+            return
         error = report[self.settings.regulariser] / self.settings.target - 1
         self.coefficient *= 1 + max(-0.2, min(0.2, error)) * episodes / self.settings.horizon
 

@@ -67,9 +67,16 @@ def combine(parts: Iterable[Metrics]) -> dict[str, Metric]:
 def report(metrics: Metrics) -> dict[str, float]:
     """Return plain numbers, with the effective sample size of the behaviour weights derived.
 
+    A mean over nothing, for example the entropy of a step whose groups were all filtered out, is
+    left out: a zero would say something false.
+
     `behaviour/ess` = (sum w)^2 / (N sum w^2) = mean(w)^2 / mean(w^2), between 0 and 1.
     """
-    numbers = {name: metric.value for name, metric in metrics.items()}
+    numbers = {
+        name: metric.value
+        for name, metric in metrics.items()
+        if metric.weight is None or float(metric.weight) > 0
+    }
     square = numbers.get("behaviour/square", 0.0)
     if square > 0:
         numbers["behaviour/ess"] = numbers["behaviour/mean"] ** 2 / square

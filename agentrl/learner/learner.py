@@ -140,7 +140,7 @@ class Learner:
         report["rows"] = float(len(found.rows))
         if "entropy" not in report and Stat.OLD_ENTROPY in batch.stats:
             entropy = Metric.mean(batch.stats[Stat.OLD_ENTROPY], batch.valid_BT)
-            report["entropy"] = entropy.value
+            report |= metrics.report({"entropy": entropy})
         episodes = len(set(found.batch.episodes_B.tolist()))
         if report["updates"]:
             controllers.observe(self._controllers, report, episodes)
