@@ -16,6 +16,11 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@for extra in alfworld scienceworld; do \
+		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet \
+			--disable-pip-version-check -c constraints.txt -e ".[$$extra]" || \
+		echo "The extra '$$extra' cannot be installed here; its environment and tests are left out."; \
+	done
 	@touch $@
 
 train: setup  ## train the quickstart agent (less than five minutes on two cores)

@@ -8,6 +8,7 @@
     ├── TemplateError (ValueError)        a chat template cannot be used token by token
     ├── ContextOverflow (ValueError)      a prompt is longer than the model's context
     ├── EnvironmentFailure (RuntimeError) an environment raised, hung, died or broke its contract
+    │   └── ReplayMismatch                an environment is not deterministic and cannot be forked
     ├── EngineError (RuntimeError)        the inference engine failed or was closed
     ├── StatisticMissing (LookupError)    an algorithm asks for a statistic that was not computed
     └── TrainingDiverged (RuntimeError)   non-finite loss or gradient several times in a row
@@ -67,6 +68,13 @@ class EnvironmentFailure(AgentRLError, RuntimeError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class ReplayMismatch(EnvironmentFailure):
+    """Repeated actions led an environment elsewhere: it is not deterministic."""
+
+    def __init__(self, message: str, kind: str = "contract") -> None:
+        super().__init__(message, kind)
 
 
 class EngineError(AgentRLError, RuntimeError):

@@ -14,6 +14,10 @@ JSON = Any
 """A value that `json` can write and read back unchanged."""
 
 
+LOCATION_OPTIONS = frozenset({"data_dir"})
+"""Options that say where data lie and not what a task is; they do not count for panel hashes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One problem instance of an environment.
@@ -71,8 +75,15 @@ class TaskPanel(Sequence[Task]):
 
     @property
     def hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of the tasks in order (the name does not count)."""
-        text = json.dumps(self.to_json()["tasks"], sort_keys=True, ensure_ascii=False)
+        """First 16 hex digits of the SHA-256 of the tasks in order.
+
+        The panel's name and `LOCATION_OPTIONS` do not count.
+        """
+        tasks = self.to_json()["tasks"]
+        for task in tasks:
+            for name in LOCATION_OPTIONS & task["options"].keys():
+                del task["options"][name]
+        text = json.dumps(tasks, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @overload

@@ -4,7 +4,10 @@ from agentrl.envs.base import (
     INFO_KEYS,
     Info,
     ParsedAction,
+    PastStep,
+    Placement,
     Prompt,
+    StepPrompt,
     TextEnv,
     TextSpace,
     episode_metrics,
@@ -15,7 +18,10 @@ __all__ = [
     "INFO_KEYS",
     "Info",
     "ParsedAction",
+    "PastStep",
+    "Placement",
     "Prompt",
+    "StepPrompt",
     "TextEnv",
     "TextSpace",
     "env_class",
@@ -29,4 +35,19 @@ register(
     "agentrl/TextWorld-v0",
     "agentrl.envs.textworld:TextWorldEnv",
     description="TextWorld games from TextWorld's own generator, or any game file.",
+)
+register(
+    "agentrl/ALFWorld-v0",
+    "agentrl.envs.alfworld:ALFWorldEnv",
+    description="ALFWorld household tasks as text, on the published games (extra `alfworld`).",
+)
+register(
+    "agentrl/ScienceWorld-v0",
+    "agentrl.envs.scienceworld:ScienceWorldEnv",
+    description="ScienceWorld: 30 elementary science tasks (extra `scienceworld`).",
+)
+register(
+    "agentrl/WebShop-v0",
+    "agentrl.envs.webshop:WebShopEnv",
+    description="WebShop: find and buy the product an instruction asks for.",
 )

@@ -7,7 +7,8 @@ trained it also names, on its class:
   model's text (`Prompt`);
 * `panel(split, **options)`: its task panels;
 * optionally `prompts`: other ways of showing it, by name;
-* optionally `preload`: modules worth importing once, before worker processes are forked.
+* optionally `preload`: modules worth importing once, before worker processes are forked;
+* optionally `placement`: what a worker process costs, and `warm`: what to start in it beforehand.
 
 Environments live in worker processes; the class attributes are read in the main process, so the
 module that defines an environment must import quickly and must not import torch.
@@ -15,7 +16,7 @@ module that defines an environment must import quickly and must not import torch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -75,6 +76,47 @@ class Prompt(Protocol):
         """Read an action from the model's text; `info` belongs to the observation answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class PastStep:
+    """One earlier step of an episode, as a `StepPrompt` shows it.
+
+    Attributes:
+        observation: what the environment had said.
+        action: what was then sent to it.
+    """
+
+    observation: str
+    action: str
+
+
+class StepPrompt(Prompt, Protocol):
+    """A prompt that writes one message per turn, with as much history as it wants.
+
+    Each turn is then a sequence of its own: the system text, if any, and this message.
+    """
+
+    def message(self, observation: str, info: Info, past: Sequence[PastStep]) -> str:
+        """Return the whole user message; `past` holds all earlier steps, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """What a worker process of an environment costs, for the pool that places it.
+
+    Attributes:
+        memory_mib: memory of its own while an episode runs, child processes included, in MiB.
+        start_seconds: what the first episode of a process costs on top of a later one, in seconds.
+        episodes_per_worker: a process is replaced after this many episodes; None leaves it to
+            `environment.episodes_per_worker`.
+        warm_spares: processes to keep started and warmed up beyond those in use.
+    """
+
+    memory_mib: int = 32
+    start_seconds: float = 0.0
+    episodes_per_worker: int | None = None
+    warm_spares: int = 0
+
+
 class TextSpace(gymnasium.Space[str]):
     """All strings (`gymnasium.spaces.Text` refuses characters outside a fixed set)."""
 
@@ -100,6 +142,7 @@ class TextEnv(gymnasium.Env[str, str]):
     prompt: ClassVar[Prompt]
     prompts: ClassVar[Mapping[str, Prompt]] = {}
     preload: ClassVar[tuple[str, ...]] = ()
+    placement: ClassVar[Placement] = Placement()
     observation_space: gymnasium.Space[str] = TextSpace()
     action_space: gymnasium.Space[str] = TextSpace()
 
@@ -116,6 +159,10 @@ class TextEnv(gymnasium.Env[str, str]):
     @classmethod
     def prepare(cls, panel: TaskPanel) -> None:
         """Make what the tasks of a panel need before they are played; by default nothing."""
+
+    @classmethod
+    def warm(cls) -> None:
+        """Start what episodes need in this worker process, such as a server; by default nothing."""
 
     def fork(self) -> TextEnv:
         """Return an independent environment in the same state (optional capability)."""

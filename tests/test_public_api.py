@@ -22,8 +22,8 @@ PUBLIC = {
     "agentrl.engines": "Completion Engine EngineStats SamplingParams",
     "agentrl.engines.embedded": "EmbeddedEngine",
     "agentrl.envs": (
-        "INFO_KEYS Info ParsedAction Prompt TextEnv TextSpace env_class episode_metrics listing "
-        "make register"
+        "INFO_KEYS Info ParsedAction PastStep Placement Prompt StepPrompt TextEnv TextSpace "
+        "env_class episode_metrics listing make register"
     ),
     "agentrl.envs.textworld": (
         "KINDS PROMPTS ChatPrompt CompactPrompt Options TextWorldEnv cache_directory "
