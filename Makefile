@@ -16,6 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@command -v cmake > /dev/null || $(BIN)/python -m pip install --quiet cmake  # builds `alfworld`
 	@for extra in alfworld scienceworld; do \
 		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet \
 			--disable-pip-version-check -c constraints.txt -e ".[$$extra]" || \

@@ -187,6 +187,13 @@ def test_adaptive_kl_follows_its_target_and_survives_a_checkpoint():
     assert lowered == pytest.approx(raised * (1 - 0.1 * 50 / 100))
 
 
+def test_adaptive_kl_keeps_still_after_an_update_that_trained_nothing():
+    algorithm = get("grpo", kl_coefficient=0.04, controllers=(control.AdaptiveKL(target=0.1),))
+    running = control.start(algorithm)
+    control.observe(running, {}, episodes=50)
+    assert control.apply(running, algorithm) == algorithm
+
+
 class _LearningWeight:
     """A weight that would let a gradient through, to see that it cannot."""
 
