@@ -49,12 +49,13 @@ class ParsedAction:
     """What was read from the model's text.
 
     Attributes:
-        action: what is sent to the environment.
+        action: what is sent to the environment.  None sends nothing: the environment takes no
+            step, and the model is shown the same observation again with `reason` above it.
         valid: False where the text did not have the asked-for form.
         reason: why it is not valid; empty otherwise.
     """
 
-    action: str
+    action: str | None
     valid: bool = True
     reason: str = ""
 

@@ -308,7 +308,7 @@ def test_the_chat_prompt_reads_the_action_tag():
     prompt = ChatPrompt()
     assert "<think>" in str(prompt.system(INFO)) and "Take the coin." in str(prompt.system(INFO))
     assert prompt.observe("Attic.", INFO).endswith("'go east'\n'look'")
-    for text in ("<think>x</think><action> go east </action>", "<action>'go east'"):
+    for text in ("<think>x</think><action> go east </action>", "<think></think><action>'go east'"):
         assert prompt.parse(text, INFO).action == "go east" and prompt.parse(text, INFO).valid
     untagged = prompt.parse("I think that I should go east", INFO)
     assert (untagged.action, untagged.valid) == ("I think that I should go east"[-30:], False)
