@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from agentrl.config.panels import build_panel
 from agentrl.config.schema import RunConfig
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.engines.embedded import EmbeddedEngine
+from agentrl.envs import prompts
 from agentrl.envs.base import Prompt, TextEnv
-from agentrl.errors import AgentRLError, ConfigError, unknown_name
+from agentrl.errors import AgentRLError, ConfigError
 from agentrl.learner import Learner
 from agentrl.models.load import load as load_model
 from agentrl.models.tiny import build_model, build_tokenizer
@@ -82,8 +83,7 @@ def check(config: RunConfig, env_class: type[TextEnv]) -> None:
         ConfigError: an option, the context mode or the device is wrong.
     """
     build_algorithm(config)
-    prompt_of(config, env_class)
-    ContextMode.parse(config.rollout.context)
+    context_of(config, prompt_of(config, env_class))
     device_of(config)
 
 
@@ -152,7 +152,8 @@ def build_engine(config: RunConfig, model: nn.Module, tokenizer: Any) -> Embedde
 def build_learner(config: RunConfig, model: nn.Module) -> Learner:
     """Build the learner for the configured algorithm."""
     rollout = config.rollout
-    full = ContextMode.parse(rollout.context).turns is None
+    prompt = prompt_of(config, envs.env_class(config.environment.id))
+    full = context_of(config, prompt).turns is None
     return Learner(
         model,
         build_algorithm(config),
@@ -177,26 +178,31 @@ def build_pool(config: RunConfig) -> EnvPool:
 
 def prompt_of(config: RunConfig, env_class: type[TextEnv]) -> Prompt:
     """Return the environment's prompt, or the variant named by `environment.prompt`."""
-    name = config.environment.prompt
-    if name is None:
-        return env_class.prompt
-    variants: Mapping[str, Prompt] = getattr(env_class, "prompts", {})
-    if name not in variants:
-        raise unknown_name("`environment.prompt`", name, variants)
-    return variants[name]
+    return prompts.choose(env_class, config.environment.prompt)
+
+
+def context_of(config: RunConfig, prompt: Prompt) -> ContextMode:
+    """Return the context mode of `rollout.context` for a prompt.
+
+    Raises:
+        ConfigError: there is no such mode, or the prompt cannot be shown in it.
+    """
+    return ContextMode.choose(config.rollout.context, per_turn=prompts.is_step_prompt(prompt))
 
 
 def build_scheduler(
     config: RunConfig, env_class: type[TextEnv], pool: EnvPool, tokenizer: Any, max_context: int
 ) -> RolloutScheduler:
     """Build the rollout scheduler."""
+    prompt = prompt_of(config, env_class)
     settings = EpisodeSettings(
         renderer=Renderer(tokenizer),
-        prompt=prompt_of(config, env_class),
-        context=ContextMode.parse(config.rollout.context),
+        prompt=prompt,
+        context=context_of(config, prompt),
         max_turns=config.rollout.max_turns,
         max_tokens_per_turn=config.rollout.max_tokens_per_turn,
         max_context=max_context,
+        invalid_action_penalty=config.rollout.invalid_action_penalty,
     )
     return RolloutScheduler(
         pool,

@@ -77,10 +77,11 @@ class Node:
             temperature before truncation, in nats, one per token; empty where not measured.
         entropy_exact: False where `entropies` are top-k lower bounds.
         versions: policy version that sampled each token, as runs `(version, count)`.
-        reward: environment reward for the action in this span (model nodes only).
+        reward: environment reward for the action in this span, less the penalty for an answer
+            without the asked form (model nodes only).
         seconds: time to sample the span, or to get the observation in it.
         info: what a reader or an algorithm may want, JSON values only: `text`, `action`,
-            `action_valid`, `anchor`, `stop`.
+            `action_valid`, `format_valid`, `penalty`, `anchor`, `stop`.
     """
 
     id: int

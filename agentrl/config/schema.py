@@ -79,7 +79,8 @@ class EnvironmentConfig:
         id: registered environment, for example `agentrl/TextWorld-v0`.
         train: options of the training panel, given to the environment's `panel`.
         heldout: options of the held-out panel.
-        prompt: name of one of the environment's prompt variants; None takes its default.
+        prompt: name of one of the environment's prompts, for example `step`, `chat` or `plain`;
+            None takes its default.
         workers: environment processes, one episode each at a time.
         call_timeout: seconds one reset or step may take.
         episodes_per_worker: a process is replaced after this many episodes.
@@ -113,8 +114,11 @@ class RolloutConfig:
         temperature: sampling temperature.
         top_p: nucleus; 1 keeps every token (recommended for training).
         top_k: 0 keeps every token (recommended for training).
-        context: `full` (one growing sequence) or `window(k)` (each turn a sequence of its own
-            with the last k turns).
+        context: `full` (one growing sequence), `window(k)` (each turn a sequence of its own
+            with the last k turns), or `auto`: `full`, and `window(0)` for prompts that write one
+            message per turn with history of their own, such as `step`.
+        invalid_action_penalty: subtracted from the reward of a turn whose text does not have the
+            form that the prompt asks for.
         max_resamples: extra episodes a group may draw to replace failed ones.
         deterministic: all live episodes take their turns together, so that batches, and with
             them every rounding, repeat from run to run.
@@ -127,7 +131,8 @@ class RolloutConfig:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
-    context: str = "full"
+    context: str = "auto"
+    invalid_action_penalty: float = 0.0
     max_resamples: int = 4
     deterministic: bool = False
 
@@ -140,6 +145,8 @@ class RolloutConfig:
         require(self.top_k >= 0, "rollout.top_k", self.top_k, "an integer >= 0")
         value = self.max_resamples
         require(value >= 0, "rollout.max_resamples", value, "an integer >= 0")
+        penalty = self.invalid_action_penalty
+        require(penalty >= 0, "rollout.invalid_action_penalty", penalty, "a number >= 0")
 
 
 @dataclass(frozen=True, kw_only=True)

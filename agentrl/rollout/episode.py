@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agentrl.engines.base import Completion
-from agentrl.envs.base import Info, Prompt, episode_metrics
+from agentrl.envs.base import Info, ParsedAction, PastStep, Prompt, episode_metrics
+from agentrl.envs.prompts import is_step_prompt
 from agentrl.errors import AgentRLError, ContextOverflow, EngineError, EnvironmentFailure
 from agentrl.rollout.policy import EpisodeKey, Policy
 from agentrl.rollout.workers import EnvHandle, EnvPool
 from agentrl.tokens import ContextMode, Conversation, Renderer
 from agentrl.tree import Episode, Node, StopReason, Tree, Writer
+
+NOTHING_DONE = "Your last answer could not be carried out: {reason}."
+"""Leads the repeated observation where an answer held no action."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,7 @@ class EpisodeSettings:
         max_turns: most actions.
         max_tokens_per_turn: most tokens sampled for one action.
         max_context: longest sequence the model can read, in tokens.
+        invalid_action_penalty: subtracted from the reward of a turn without the asked form.
     """
 
     renderer: Renderer
@@ -35,6 +40,7 @@ class EpisodeSettings:
     max_turns: int
     max_tokens_per_turn: int
     max_context: int
+    invalid_action_penalty: float = 0.0
 
 
 async def play(
@@ -106,52 +112,75 @@ class _Player:
         self.conversation = Conversation(settings.renderer, settings.context)
         self.ids: list[int] = []
         self.node: Node | None = None
+        self.observation = ""
+        self.info: Info = {}
+        self.past: list[PastStep] = []
 
     async def run(self) -> None:
         """Play until a typed stop."""
-        observation, info = await self.handle.reset(self.tree.task)
+        self.observation, self.info = await self.handle.reset(self.tree.task)
         prompt = self.settings.prompt
         with _prompt_failures(prompt):
-            system, first = prompt.system(info), prompt.observe(observation, info)
-        self._start_sequence(self.conversation.start(system, first), turn=0)
+            system = prompt.system(self.info)
+        self._start_sequence(self.conversation.start(system, self._message()), turn=0)
         stop: StopReason | None = None
         while stop is None:
-            stop, info = await self._turn(info)
+            stop = await self._turn()
         self.episode.stop = stop
-        self.episode.metrics = episode_metrics(info)
+        self.episode.metrics = episode_metrics(self.info)
 
-    async def _turn(self, info: Info) -> tuple[StopReason | None, Info]:
-        """Sample, act, observe; return the stop reason, if any, and the new `info`."""
-        settings, episode = self.settings, self.episode
+    async def _turn(self) -> StopReason | None:
+        """Sample, act, observe; return the stop reason, if any."""
+        settings = self.settings
         room = settings.max_context - len(self.ids)
         if room < 1:
-            return self._out_of_context(), info
+            return self._out_of_context()
         completion = await self.policy.act(
             self.ids,
             key=self.key,
-            turn=episode.turns,
+            turn=self.episode.turns,
             room=min(settings.max_tokens_per_turn, room),
-            info=info,
+            info=self.info,
         )
         node = self._add_model_turn(completion)
         if completion.stop == "length" and room < settings.max_tokens_per_turn:
-            return StopReason.TRUNCATED_TOKENS, info  # half an action is not sent
+            return StopReason.TRUNCATED_TOKENS  # half an action is not sent
         text = settings.renderer.parse(completion.ids).text
         with _prompt_failures(settings.prompt):
-            parsed = settings.prompt.parse(text, info)
+            parsed = settings.prompt.parse(text, self.info)
         started = time.perf_counter()
-        observation, reward, terminated, truncated, info = await self.handle.step(parsed.action)
+        stop = await self._act(node, text, parsed)
         waited = time.perf_counter() - started
-        self._record(node, text, parsed.action, parsed.valid, reward, info)
-        episode.turns += 1
+        if stop is None:
+            self._show(completion, self._message(parsed), waited)
+        return stop
+
+    async def _act(self, node: Node, text: str, parsed: ParsedAction) -> StopReason | None:
+        """Send the action, if there is one, and record what came of it."""
+        reward, terminated, truncated = 0.0, False, False
+        if parsed.action is not None:
+            result = await self.handle.step(parsed.action)
+            self.past.append(PastStep(self.observation, parsed.action))
+            self.observation, reward, terminated, truncated, self.info = result
+        self._record(node, text, parsed, reward)
+        self.episode.turns += 1
         if terminated:
-            return StopReason.TERMINATED, info
-        if truncated or episode.turns >= settings.max_turns:
-            return StopReason.TRUNCATED_TURNS, info
-        with _prompt_failures(settings.prompt):
-            message = settings.prompt.observe(observation, info)
-        self._show(completion, message, waited)
-        return None, info
+            return StopReason.TERMINATED
+        if truncated or self.episode.turns >= self.settings.max_turns:
+            return StopReason.TRUNCATED_TURNS
+        return None
+
+    def _message(self, parsed: ParsedAction | None = None) -> str:
+        """Return the user message for the current observation, after `parsed` if it is repeated."""
+        prompt = self.settings.prompt
+        with _prompt_failures(prompt):
+            if is_step_prompt(prompt):
+                message = prompt.message(self.observation, self.info, self.past)
+            else:
+                message = prompt.observe(self.observation, self.info)
+        if parsed is None or parsed.action is not None:
+            return message
+        return f"{NOTHING_DONE.format(reason=parsed.reason or 'it names no action')}\n{message}"
 
     def _out_of_context(self) -> StopReason:
         if self.episode.turns == 0:
@@ -190,17 +219,18 @@ class _Player:
             info={"stop": completion.stop},
         )
 
-    def _record(
-        self, node: Node, text: str, action: str, valid: bool, reward: float, info: Info
-    ) -> None:
-        node.reward = reward
+    def _record(self, node: Node, text: str, parsed: ParsedAction, reward: float) -> None:
+        penalty = 0.0 if parsed.valid else self.settings.invalid_action_penalty
+        node.reward = reward - penalty
         node.info |= {
             "text": text,
-            "action": action,
-            "action_valid": valid and bool(info.get("action_valid", True)),
-            "anchor": info.get("anchor"),
+            "action": parsed.action,
+            "action_valid": parsed.valid and bool(self.info.get("action_valid", True)),
+            "format_valid": parsed.valid,
+            "penalty": penalty,
+            "anchor": self.info.get("anchor"),
         }
-        self.episode.reward += reward
+        self.episode.reward += node.reward
 
     def _show(self, completion: Completion, message: str, waited: float) -> None:
         """Append the next observation, or start a new sequence where that is not possible."""

@@ -35,10 +35,33 @@ class ContextMode:
         match = re.fullmatch(r"\s*window\(\s*(\d+)\s*\)\s*", text)
         if match is None:
             raise ConfigError(
-                f"`rollout.context` is {text!r}; use `full` or `window(k)` with k >= 0 earlier "
-                "turns shown, for example `window(4)`."
+                f"`rollout.context` is {text!r}; use `auto`, or `full` or `window(k)` with k >= 0 "
+                "earlier turns shown, for example `window(4)`."
             )
         return cls(int(match[1]))
+
+    @classmethod
+    def choose(cls, text: str, *, per_turn: bool) -> ContextMode:
+        """Read `rollout.context` for a prompt.
+
+        Args:
+            text: `auto`, `full` or `window(k)`.
+            per_turn: the prompt writes one message per turn with history of its own.  Such turns
+                are sequences of their own, which `auto` chooses, and nothing else shows them.
+
+        Raises:
+            ConfigError: the text is none of these, or shows history a second time.
+        """
+        if text.strip() == "auto":
+            return cls(0 if per_turn else None)
+        mode = cls.parse(text)
+        if per_turn and mode.turns != 0:
+            raise ConfigError(
+                f"`rollout.context` is {text!r}, but `environment.prompt` is one that writes the "
+                "whole message of every turn, history included. Use `rollout.context=auto`, or "
+                "choose another prompt such as `chat` or `plain`."
+            )
+        return mode
 
     def __str__(self) -> str:
         return "full" if self.turns is None else f"window({self.turns})"

@@ -10,7 +10,9 @@ def rollout_metrics(forest: Forest) -> dict[str, float]:
     """Return means over the episodes that ended, token counts, and every failure by kind.
 
     `failures/<stop reason>/<kind>` is there for each kind that occurred; `rollout/failed` is their
-    sum.  Means are left out where no episode ended.
+    sum.  Means are left out where no episode ended.  `rollout/invalid_format_rate` is the share of
+    turns whose text did not have the asked form; `rollout/invalid_action_rate` adds those whose
+    action the environment did not accept.
     """
     episodes = [episode for _, episode in forest.counted()]
     counts = [tree.token_counts() for tree in forest.trees]
@@ -20,6 +22,7 @@ def rollout_metrics(forest: Forest) -> dict[str, float]:
         "rollout/tokens_separate": float(sum(separate for _, separate in counts)),
     }
     values |= {f"rollout/{name}": value for name, value in _means(episodes).items()}
+    values |= _invalid_rates(forest)
     failures = forest.failures()
     values["rollout/failed"] = float(sum(failures.values()))
     return values | {f"failures/{kind}": float(n) for kind, n in sorted(failures.items())}
@@ -35,6 +38,21 @@ def _means(episodes: list[Episode]) -> dict[str, float]:
         "turns": float(sum(e.turns for e in episodes)),
     }
     return {name: total / len(episodes) for name, total in sums.items()}
+
+
+def _invalid_rates(forest: Forest) -> dict[str, float]:
+    """Return the shares of turns with an invalid form, and with an invalid action."""
+    turns = [
+        node.info
+        for tree, episode in forest.counted()
+        for node in tree.model_nodes(episode)
+        if "action" in node.info
+    ]
+    rates = {}
+    for kind in ("format", "action") if turns else ():
+        invalid = sum(not turn.get(f"{kind}_valid", True) for turn in turns)
+        rates[f"rollout/invalid_{kind}_rate"] = invalid / len(turns)
+    return rates
 
 
 def require_episodes(forest: Forest, what: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from agentrl.config.schema import WarmupConfig
 from agentrl.envs.base import Prompt
+from agentrl.envs.prompts import written_answer
 from agentrl.errors import ConfigError, EnvironmentFailure
 from agentrl.learner import Learner
 from agentrl.rollout.policy import ExpertPolicy, seed_of
@@ -63,7 +64,8 @@ async def _play_at_random(
     texts.append(prompt.system(info) or "")
     for _ in range(TEXT_TURNS):
         actions = info.get("admissible_actions") or []
-        texts += [prompt.observe(observation, info), *actions]
+        answers = (written_answer(prompt, action) for action in actions)
+        texts += [prompt.observe(observation, info), *answers]
         if not actions:
             return
         observation, _, terminated, truncated, info = await handle.step(rng.choice(actions))
@@ -91,9 +93,11 @@ async def warm_up(
         seed: of the noise in the episodes and of the mini-batches.
         progress: told how far it is.
     """
+    prompt = scheduler.settings.prompt
 
     def encode(text: str) -> list[int]:
-        ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+        answer = written_answer(prompt, text)
+        ids: list[int] = tokenizer.encode(answer, add_special_tokens=False)
         return ids
 
     end = scheduler.settings.renderer.end_of_turn_id
