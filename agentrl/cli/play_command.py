@@ -10,7 +10,7 @@ QUIT = {"/quit", "/exit"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("env_id", help="for example agentrl/TextWorld-v0")
+    parser.add_argument("env_id", help="for example agentrl/TextWorld-v0, or just TextWorld")
     parser.add_argument("--split", default="train")
     parser.add_argument("--task", type=int, default=0, help="position in the panel (default 0)")
     parser.add_argument(
@@ -26,24 +26,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Play one task in the terminal."""
     from agentrl import envs
+    from agentrl.cli.names import environment_id
     from agentrl.config.load import parse_overrides
     from agentrl.config.panels import build_panel
     from agentrl.errors import ConfigError
 
-    env_class = envs.env_class(args.env_id)
+    env_id = environment_id(args.env_id)
+    env_class = envs.env_class(env_id)
     panel = build_panel(env_class, args.split, parse_overrides(args.panel), "--panel")
     if not 0 <= args.task < len(panel):
         raise ConfigError(f"`--task` is {args.task}; the panel has tasks 0 to {len(panel) - 1}.")
     task = panel[args.task]
     env = envs.make(task.env_id)
-    print(f"task {task.id} (panel {panel.name}, hash {panel.hash})")
-    observation, info = env.reset(seed=task.seed, options=dict(task.options))
-    print(f"{info.get('task', '')}\n")
+    print(f"task {task.id} of {len(panel)} (panel {panel.name}, hash {panel.hash})")
     try:
+        observation, info = _guarded(env.reset, seed=task.seed, options=dict(task.options))
+        print(f"{info.get('task', '')}\n")
         _play(env, observation, info)
     finally:
         env.close()
     return 0
+
+
+def _guarded(call: Any, *arguments: Any, **keywords: Any) -> Any:
+    """Call the environment; whatever it raises becomes one clear error."""
+    from agentrl.errors import AgentRLError, EnvironmentFailure
+
+    try:
+        return call(*arguments, **keywords)
+    except AgentRLError:
+        raise
+    except Exception as error:
+        raise EnvironmentFailure(
+            f"`{call.__name__}` of the environment: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _play(env: Any, observation: str, info: dict[str, Any]) -> None:
@@ -53,12 +69,27 @@ def _play(env: Any, observation: str, info: dict[str, Any]) -> None:
         action = _ask(info)
         if action is None:
             break
-        observation, reward, terminated, truncated, info = env.step(action)
+        observation, reward, terminated, truncated, info = _guarded(env.step, action)
         total += float(reward)
         steps += 1
         ended = terminated or truncated
+        if not ended:
+            print(_status(info, reward, steps))
     won = "won" if info.get("won") else "not won"
-    print(f"{observation}\n{won}: reward {total:g}, {steps} steps")
+    score = f", score {info['score']:g}" if "score" in info else ""
+    print(f"{observation}\n{won}: reward {total:g}{score}, {steps} steps")
+
+
+def _status(info: dict[str, Any], reward: float, steps: int) -> str:
+    """Return a line such as `[step 3, score 0.5, reward 0.25]`."""
+    parts = [f"step {steps}"]
+    if "score" in info:
+        parts.append(f"score {info['score']:g}")
+    if reward:
+        parts.append(f"reward {reward:g}")
+    if not info.get("action_valid", True):
+        parts.append("not accepted")
+    return f"[{', '.join(parts)}]"
 
 
 def _ask(info: dict[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentrl.envs.base import TextEnv
-from agentrl.errors import ConfigError, unknown_name
+from agentrl.errors import ConfigError, DataError, unknown_name
 from agentrl.types import TaskPanel
 
 
@@ -25,6 +25,7 @@ def build_panel(
     Raises:
         UnknownNameError: the environment's panels have no such option.
         ConfigError: an option has a wrong value.
+        DataError: the data of the environment are missing or damaged.
     """
     parameters = inspect.signature(env_class.panel).parameters.values()
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -34,5 +35,7 @@ def build_panel(
                 raise unknown_name("setting", f"{setting}.{name}", known)
     try:
         return env_class.panel(split, **options)
+    except DataError:  # says what is wrong with the data; the options are not to blame
+        raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f"`{setting}` is {dict(options)!r}: {error}") from error

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from agentrl.evaluation.score import PanelScore, score_forest
 from agentrl.rollout.policy import Policy
 from agentrl.rollout.scheduler import RolloutScheduler
 from agentrl.storage import ForestWriter
+from agentrl.tree import Forest
 from agentrl.types import TaskPanel
 
 
@@ -29,8 +32,33 @@ async def score_panel(
         episodes_per_task: episodes of each task.
         path: where the trajectories go (`.jsonl`); the score goes beside it (`.json`).
     """
-    info = {"panel": panel.name, "panel_hash": panel.hash}
-    with ForestWriter(path, info=info) as writer:
+    _, score = await play_panel(
+        scheduler, policy, panel, episodes_per_task=episodes_per_task, path=path
+    )
+    return score
+
+
+async def play_panel(
+    scheduler: RolloutScheduler,
+    policy: Policy,
+    panel: TaskPanel,
+    *,
+    episodes_per_task: int,
+    path: Path,
+    info: Mapping[str, Any] | None = None,
+) -> tuple[Forest, PanelScore]:
+    """Do what `score_panel` does, and return the trajectories too.
+
+    Args:
+        scheduler: plays the episodes.
+        policy: chooses the actions.
+        panel: what is played, in order.
+        episodes_per_task: episodes of each task.
+        path: where the trajectories go (`.jsonl`); the score goes beside it (`.json`).
+        info: further tags of the stored forest.
+    """
+    tags = {"panel": panel.name, "panel_hash": panel.hash, **(info or {})}
+    with ForestWriter(path, info=tags) as writer:
         forest = await scheduler.collect(
             panel.tasks,
             policy,
@@ -40,4 +68,4 @@ async def score_panel(
         )
     score = score_forest(forest, panel.name, panel.hash)
     path.with_suffix(".json").write_text(json.dumps(score.to_json(), indent=1) + "\n")
-    return score
+    return forest, score

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from agentrl.evaluation.interval import success_interval
 from agentrl.tree import Episode, Forest
 
 
@@ -18,7 +18,8 @@ class PanelScore:
         panel: name of the panel.
         panel_hash: its content hash.
         success: mean over tasks of the mean success of the task's episodes.
-        success_interval: 95 % Wilson interval of the success rate over episodes.
+        success_interval: its 95 % interval (`agentrl.evaluation.interval`): Wilson's over tasks, at
+            the effective number of trials where tasks have several episodes.
         score: mean task score in [0, 1], averaged in the same way.
         turns: mean actions per episode.
         episodes: episodes that ended and were scored.
@@ -49,7 +50,7 @@ def score_forest(forest: Forest, panel: str, panel_hash: str) -> PanelScore:
     """Score the episodes of a forest; no model and no environment is needed."""
     groups = [tree.counted() for tree in forest.trees if tree.counted()]
     episodes = [episode for group in groups for episode in group]
-    wins = sum(episode.metrics.get("success", 0.0) for episode in episodes)
+    wins = [[episode.metrics.get("success", 0.0) for episode in group] for group in groups]
     types: dict[str, list[float]] = {}
     for tree in forest.trees:
         if tree.task.task_type and tree.counted():
@@ -61,7 +62,7 @@ def score_forest(forest: Forest, panel: str, panel_hash: str) -> PanelScore:
         panel=panel,
         panel_hash=panel_hash,
         success=_mean([_mean_of(group, "success") for group in groups]),
-        success_interval=wilson_interval(wins, len(episodes)),
+        success_interval=success_interval(wins),
         score=_mean([_mean_of(group, "score") for group in groups]),
         turns=_mean([float(episode.turns) for episode in episodes]),
         episodes=len(episodes),
@@ -70,20 +71,6 @@ def score_forest(forest: Forest, panel: str, panel_hash: str) -> PanelScore:
         by_type={name: _mean(values) for name, values in sorted(types.items())},
         stops=dict(sorted(stops.items())),
     )
-
-
-def wilson_interval(successes: float, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion; (0, 1) without trials.
-
-    Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    rate = successes / trials
-    centre = rate + z * z / (2 * trials)
-    spread = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
 def _mean_of(episodes: Sequence[Episode], metric: str) -> float:
