@@ -10,7 +10,8 @@ class Corridor(TextEnv):
 
     @classmethod
     def panel(cls, split, count=4):
-        tasks = [Task(id=str(n), env_id="tests/Corridor-v0", seed=n) for n in range(count)]
+        numbers = range(count) if split == "train" else range(100, 100 + count)
+        tasks = [Task(id=f"{n}", env_id="tests/Corridor-v0", seed=n, split=split) for n in numbers]
         return TaskPanel.of("corridor", tasks)
 
     def reset(self, *, seed=None, options=None):
