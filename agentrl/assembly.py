@@ -203,6 +203,7 @@ def build_scheduler(
         max_tokens_per_turn=config.rollout.max_tokens_per_turn,
         max_context=max_context,
         invalid_action_penalty=config.rollout.invalid_action_penalty,
+        prompt_id=prompts.prompt_id(env_class, config.environment.prompt),
     )
     return RolloutScheduler(
         pool,

@@ -32,6 +32,7 @@ class EpisodeSettings:
         max_tokens_per_turn: most tokens sampled for one action.
         max_context: longest sequence the model can read, in tokens.
         invalid_action_penalty: subtracted from the reward of a turn without the asked form.
+        prompt_id: name and version of the prompt, for records.
     """
 
     renderer: Renderer
@@ -41,6 +42,7 @@ class EpisodeSettings:
     max_tokens_per_turn: int
     max_context: int
     invalid_action_penalty: float = 0.0
+    prompt_id: str = ""
 
 
 async def play(

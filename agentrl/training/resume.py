@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agentrl import envs
 from agentrl.assembly import Panels
 from agentrl.checkpoint import Checkpoint
 from agentrl.config import RunConfig
 from agentrl.config.load import to_plain
+from agentrl.envs.prompts import prompt_id
 from agentrl.errors import ConfigError, DataError
 
 MAY_CHANGE = (
@@ -44,9 +46,10 @@ def check_resumable(checkpoint: Checkpoint, config: RunConfig, panels: Panels) -
     Raises:
         ConfigError: a setting that shapes the result has changed, or fewer steps are asked for
             than are done.
-        DataError: a panel has changed.
+        DataError: a panel or the text of the prompt has changed.
     """
     _check_panels(checkpoint, config, panels)
+    _check_prompt(checkpoint, config)
     if checkpoint.step > config.steps:
         raise ConfigError(
             f"`steps` is {config.steps}, but the run in {config.run_dir} has done "
@@ -71,6 +74,19 @@ def _check_panels(checkpoint: Checkpoint, config: RunConfig, panels: Panels) -> 
                 f"with {stored.get(name)}. Restore `environment.{name}` (and the environment's "
                 "version), or choose another `run_dir`."
             )
+
+
+def _check_prompt(checkpoint: Checkpoint, config: RunConfig) -> None:
+    """Compare versions; another prompt is another setting, which is reported as one."""
+    before = checkpoint.state.get("prompt")
+    now = prompt_id(envs.env_class(config.environment.id), config.environment.prompt)
+    if before is None or before == now or before.partition("@")[0] != now.partition("@")[0]:
+        return
+    raise DataError(
+        f"The prompt is {now}, but the run in {config.run_dir} was started with {before}: its "
+        "wording has changed since. Go back to the version of AgentRL (or of the environment) "
+        "that wrote it, or choose another `run_dir`."
+    )
 
 
 def _may_change(name: str) -> bool:

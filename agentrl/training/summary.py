@@ -24,6 +24,7 @@ def conclude(
     *,
     success: Scores,
     panel_hashes: Mapping[str, str],
+    prompt_id: str,
     seconds: float,
     tokenizer: Any,
     progress: Progress,
@@ -35,11 +36,12 @@ def conclude(
         files: the run directory.
         success: success by panel and step.
         panel_hashes: content hash by panel.
+        prompt_id: name and version of the prompt.
         seconds: how long the run took.
         tokenizer: token ids to text.
         progress: told where the report is.
     """
-    summary = summarise(config, success, panel_hashes, seconds)
+    summary = summarise(config, success, panel_hashes, prompt_id, seconds)
     played = files.evaluation(config.steps, "heldout")
     if not played.exists():  # an environment without held-out tasks
         played = files.evaluation(config.steps, "train")
@@ -68,7 +70,11 @@ def examples(trees: Sequence[Tree], count: int = SHOWN_TREES) -> list[Tree]:
 
 
 def summarise(
-    config: RunConfig, success: Scores, panel_hashes: Mapping[str, str], seconds: float
+    config: RunConfig,
+    success: Scores,
+    panel_hashes: Mapping[str, str],
+    prompt_id: str,
+    seconds: float,
 ) -> dict[str, Any]:
     """Return the final numbers of a run.
 
@@ -80,6 +86,7 @@ def summarise(
         summary[f"{panel}_success_warm"] = by_step.get(0)
         summary[f"{panel}_success"] = by_step.get(config.steps)
     summary["panel_hashes"] = dict(panel_hashes)
+    summary["prompt"] = prompt_id
     summary["minutes"] = round(seconds / 60, 2)
     return summary
 

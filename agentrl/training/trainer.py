@@ -92,6 +92,7 @@ async def _run(
         files,
         success=trainer.evaluations.success,
         panel_hashes=panels.hashes(),
+        prompt_id=parts.scheduler.settings.prompt_id,
         seconds=trainer.seconds(),
         tokenizer=parts.tokenizer,
         progress=progress,
@@ -212,7 +213,8 @@ class Trainer:
         policy = assembly.rollout_policy(config, parts.engine, parts.scheduler.settings, step)
         every = config.checkpoint.rollouts_every
         path = self._files.rollouts(step) if every and step % every == 0 else None
-        with ForestWriter(path, info={"step": step}) as writer:
+        info = {"step": step, "prompt": parts.scheduler.settings.prompt_id}
+        with ForestWriter(path, info=info) as writer:
             forest = await parts.scheduler.collect(
                 self._cursor.next(config.rollout.tasks_per_step),
                 policy,
@@ -220,7 +222,7 @@ class Trainer:
                 tree_prefix=f"{step:06d}-",
                 on_tree=writer.write,
             )
-        forest.info = {"step": step}
+        forest.info = info
         require_episodes(forest, f"step {step}")
         return forest
 
@@ -235,6 +237,7 @@ class Trainer:
             "cursor": self._cursor.position,
             "success": self.evaluations.success,
             "panel_hashes": self._panels.hashes(),
+            "prompt": self._parts.scheduler.settings.prompt_id,
             "config": to_plain(self._config),
             "seconds": self.seconds(),
         }
