@@ -13,8 +13,9 @@ from agentrl.errors import AgentRLError
 
 COMMANDS = {
     "train": "train an agent from a configuration file",
-    "eval": "score a checkpoint on a panel of tasks",
+    "eval": "score a model, or an agent without one, on panels of tasks",
     "play": "play an environment yourself",
+    "data": "say how to get the data of an environment, and check them",
     "envs": "list the registered environments",
     "algorithms": "list the algorithms, or the settings of one",
 }

@@ -1,4 +1,4 @@
-"""`python -m tests.golden`: compare with official numbers, exit 1 if any differ."""
+"""`python -m tests.golden [PATH ...]`: compare with official results, exit 1 if any differ."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 
 import torch
 
-from tests.golden.runner import folder, run
+from tests.golden.runner import places, run
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    sys.exit(run(folder()))
+    sys.exit(run(places(sys.argv[1:])))

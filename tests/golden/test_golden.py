@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.golden.runner import ADAPTERS, DATA, check, folder, run
+from agentrl.errors import MissingExtraError
+from tests.golden import runner
+from tests.golden.runner import ADAPTERS, DATA, check, environment_of, files, folder, places, run
 
-FILES = sorted(folder().glob("*.json"))
+FILES = [path for path in files(folder(), lambda line: None) if environment_of(path) is None]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -73,3 +76,111 @@ def test_the_command_exits_with_the_outcome(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "1 passed, 0 failed"
+
+
+@pytest.fixture
+def transcripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Answers of the environments' adapters, by name; an exception is raised."""
+    answers: dict[str, object] = {}
+
+    def adapter(name: str) -> SimpleNamespace:
+        def answer(path: Path, data: Path) -> object:
+            if isinstance(answers[name], Exception):
+                raise answers[name]
+            return answers[name]
+
+        return SimpleNamespace(check=answer)
+
+    def find(module: str) -> object:
+        name = module.rpartition("_")[2]
+        return adapter(name) if name in answers else None
+
+    monkeypatch.setattr(runner.importlib.util, "find_spec", find)
+    monkeypatch.setattr(runner.importlib, "import_module", find)
+    return answers
+
+
+def _make(where: Path, *names: str, **content: object) -> Path:
+    where.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (where / name).write_text(json.dumps(content))
+    return where
+
+
+def test_a_folder_of_folders_runs_algorithms_and_environments(tmp_path: Path, transcripts) -> None:
+    (tmp_path / "algorithms").mkdir()
+    _write(tmp_path / "algorithms", "kl.kl_penalty.good.json")
+    _make(tmp_path / "environments", "textworld.transcripts.json", "scienceworld.tasks.json")
+    _make(tmp_path / "tools", "chat.json")
+    transcripts |= {"textworld": [], "scienceworld": ["first: wrong"]}
+    lines: list[str] = []
+    assert run(tmp_path, lines.append) == 1
+    assert lines == [
+        "not run: 1 files of tools/, which no adapter reads yet",
+        "FAILED scienceworld.tasks.json: first: wrong",
+        "2 passed, 1 failed",
+    ]
+
+
+def test_what_cannot_run_here_is_skipped_and_counted(
+    tmp_path: Path, transcripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTRL_SHARED", str(tmp_path / "nowhere"))
+    names = ("alfworld.transcripts.json", "scienceworld.tasks.json", "textworld.transcripts.json")
+    _make(tmp_path / "environments", *names)
+    transcripts |= {"scienceworld": MissingExtraError("needs Java"), "textworld": []}
+    lines: list[str] = []
+    assert run(tmp_path, lines.append) == 0
+    assert lines[0].startswith("skipped alfworld.transcripts.json: no alfworld data at")
+    assert lines[1] == "skipped scienceworld.tasks.json: needs Java"
+    assert lines[-1] == "1 passed, 0 failed, 2 skipped"
+
+
+def test_skips_alone_are_no_success(tmp_path: Path, transcripts) -> None:
+    transcripts["scienceworld"] = MissingExtraError("needs Java")
+    lines: list[str] = []
+    assert run(_make(tmp_path, "scienceworld.tasks.json"), lines.append) == 1
+    assert lines[-1] == "0 passed, 0 failed, 1 skipped"
+
+
+def test_an_adapter_that_raises_or_is_missing_fails(tmp_path: Path, transcripts) -> None:
+    transcripts["textworld"] = KeyError("feedback")
+    lines: list[str] = []
+    where = _make(tmp_path, "scienceworld.tasks.json", "textworld.transcripts.json")
+    assert run(where, lines.append) == 1
+    assert "no adapter for environment 'scienceworld'" in lines[0]
+    assert "KeyError: 'feedback'" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "meta", "environment"),
+    [
+        ("webshop.search.json", {}, "webshop"),
+        ("second.json", {"package": "scienceworld 1.2.3 (PyPI), Java 17"}, "scienceworld"),
+        ("b.json", {"packages": "textworld 1.7.0 [pddl], alfworld 0.4.2"}, "alfworld"),
+        ("kl.kl_penalty.k2.json", {}, None),
+    ],
+)
+def test_a_file_is_known_by_its_name_or_what_it_says(
+    tmp_path: Path, name: str, meta: dict[str, str], environment: str | None
+) -> None:
+    assert environment_of(_make(tmp_path, name, meta=meta) / name) == environment
+
+
+def test_by_default_ours_and_the_official_transcripts_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AGENTRL_GOLDEN", raising=False)
+    monkeypatch.setenv("AGENTRL_SHARED", str(tmp_path))
+    lines: list[str] = []
+    assert places([], lines.append) == [DATA]
+    assert "no official data of environments" in lines[0]
+    official = _make(tmp_path / "golden" / "environments", "webshop.goals.json")
+    assert places([]) == [DATA, official]
+    assert places([str(official)]) == [official]
+
+
+def test_a_path_that_is_not_there_fails(tmp_path: Path) -> None:
+    lines: list[str] = []
+    assert run(tmp_path / "none", lines.append) == 1
+    assert "no such file or folder" in lines[0]
