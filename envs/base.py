@@ -110,12 +110,16 @@ class Placement:
         episodes_per_worker: a process is replaced after this many episodes; None leaves it to
             `environment.episodes_per_worker`.
         warm_spares: processes to keep started and warmed up beyond those in use.
+        fork_process: True if a process may be forked while an episode runs: it then has no threads,
+            no child processes and no files whose position matters.  Else a running environment is
+            copied to another process by repeating its actions.
     """
 
     memory_mib: int = 32
     start_seconds: float = 0.0
     episodes_per_worker: int | None = None
     warm_spares: int = 0
+    fork_process: bool = False
 
 
 class TextSpace(gymnasium.Space[str]):

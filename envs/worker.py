@@ -2,9 +2,12 @@
 
 Messages are a 4-byte length and that many bytes of JSON.  The parent asks
 
+    {"call": "warm", "environment": [id, entry point, kwargs]}
     {"call": "reset", "task": ..., "environment": [id, entry point, kwargs]}
     {"call": "step", "action": ...}
-    {"call": "close"}
+    {"call": "close"}   the value is the process's own memory in MiB, now and then, else None
+    {"call": "fork"}    with one end of a new connection as file descriptor; the value is the id of
+                        a new process that serves it and holds the same environment
 
 and gets `{"value": ...}` or `{"error": text, "kind": "raised" | "contract"}`.  A worker holds one
 environment at a time.
@@ -14,10 +17,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import random
 import socket
 import struct
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -26,10 +31,13 @@ import gymnasium
 from agentrl.envs import registry
 from agentrl.envs.base import Info
 from agentrl.envs.contract import StepResult, checked_reset, checked_step, completed, plain_number
+from agentrl.envs.process import children_of, die_with_parent, own_memory_mib, threads_of
 from agentrl.errors import EnvironmentFailure
 from agentrl.types import Task
 
 HEADER = struct.Struct(">I")
+_MEMORY_CHECK_SECONDS = 1.0
+"""Reading the memory of a process takes about a millisecond, too much for every short episode."""
 
 
 class Worker:
@@ -39,6 +47,7 @@ class Worker:
         self._env: gymnasium.Env[str, str] | None = None
         self._task: Task | None = None
         self._steps = 0
+        self._measured = 0.0
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
         """Carry a call out; whatever the environment raises becomes an error answer."""
@@ -47,8 +56,12 @@ class Worker:
                 return {"value": self._reset(message)}
             if message["call"] == "step":
                 return {"value": self._step(message["action"])}
+            if message["call"] == "warm":
+                _register(*message["environment"])
+                registry.env_class(message["environment"][0]).warm()
+                return {"value": None}
             self._close()
-            return {"value": None}
+            return {"value": self._memory()}
         except EnvironmentFailure as error:
             return {"error": str(error), "kind": error.kind}
         except BaseException as error:  # SystemExit and the like come from the environment, too
@@ -76,13 +89,85 @@ class Worker:
         if env is not None:
             env.close()
 
+    def _memory(self) -> float | None:
+        now = time.monotonic()
+        if now - self._measured < _MEMORY_CHECK_SECONDS:
+            return None
+        self._measured = now
+        return own_memory_mib(os.getpid())
+
 
 def serve(connection: socket.socket) -> None:
     """Answer calls until the parent closes the connection."""
     worker = Worker()
-    while (message := _receive(connection)) is not None:
-        answer = json.dumps(worker.answer(message), default=plain_number).encode()
+    while (received := _receive(connection)) is not None:
+        message, descriptor = received
+        if message["call"] == "fork":
+            connection, result = _fork(connection, descriptor)
+            if result is None:
+                continue  # this is the new process
+        else:
+            result = worker.answer(message)
+        answer = json.dumps(result, default=plain_number).encode()
         connection.sendall(HEADER.pack(len(answer)) + answer)
+
+
+def _fork(
+    connection: socket.socket, descriptor: int
+) -> tuple[socket.socket, dict[str, Any] | None]:
+    """Fork this process; the new one is a child of the zygote, as all workers are.
+
+    Returns:
+        In the old process its connection and the answer; in the new one its connection and None.
+    """
+    zygote = os.getppid()
+    os.set_inheritable(descriptor, False)
+    theirs = socket.socket(fileno=descriptor)
+    threads, children = threads_of(os.getpid()), len(children_of(os.getpid()))
+    if threads > 1 or children:
+        theirs.close()
+        text = f"a process with {threads} threads and {children} children cannot be forked"
+        return connection, {"error": f"{text}; unset `fork_process`", "kind": "raised"}
+    read_end, write_end = os.pipe()
+    try:
+        # The process in between ends at once, which makes the new one a child of the zygote.
+        between = os.fork()
+    except OSError as error:
+        theirs.close()
+        return connection, {"error": describe(error), "kind": "raised"}
+    if between:
+        theirs.close()
+        os.close(write_end)
+        with os.fdopen(read_end) as pipe:
+            pid = pipe.read()
+        os.waitpid(between, 0)
+        if not pid:
+            return connection, {"error": "the process could not be forked", "kind": "raised"}
+        return connection, {"value": int(pid)}
+    between = os.getpid()
+    _fork_again(write_end)
+    os.close(read_end)
+    os.close(write_end)
+    connection.close()
+    os.setpgid(0, 0)
+    while os.getppid() == between:
+        time.sleep(0.0002)
+    die_with_parent()
+    if os.getppid() != zygote:
+        os._exit(1)
+    return theirs, None
+
+
+def _fork_again(write_end: int) -> None:
+    """Fork; the parent writes the child's id and ends, the child returns."""
+    pid = 1
+    try:
+        pid = os.fork()
+        if pid:
+            os.write(write_end, str(pid).encode())
+    finally:
+        if pid:
+            os._exit(0)
 
 
 def describe(error: BaseException) -> str:
@@ -107,12 +192,16 @@ def _register(env_id: str, entry_point: str, kwargs: dict[str, Any]) -> None:
         registry.register(env_id, entry_point, description="", kwargs=kwargs)
 
 
-def _receive(connection: socket.socket) -> dict[str, Any] | None:
-    header = _read(connection, HEADER.size)
-    if header is None:
+def _receive(connection: socket.socket) -> tuple[dict[str, Any], int] | None:
+    """Return the next message and the file descriptor that came with it, or -1; None at the end."""
+    header, descriptors, _, _ = socket.recv_fds(connection, HEADER.size, 1)
+    if not header:
         return None
-    body = _read(connection, HEADER.unpack(header)[0])
-    return None if body is None else json.loads(body)
+    rest = _read(connection, HEADER.size - len(header))
+    if rest is None:
+        return None
+    body = _read(connection, HEADER.unpack(header + rest)[0])
+    return None if body is None else (json.loads(body), descriptors[0] if descriptors else -1)
 
 
 def _read(connection: socket.socket, size: int) -> bytes | None:

@@ -6,19 +6,25 @@ until it writes to it.  FD is a stream socket to the parent.  One JSON message a
 
     parent  {"preload": [module, ...], "path": [...]}       first
             {"spawn": true}      with the worker's end of its connection as file descriptor
+            {"adopt": pid}       a worker that was forked from a worker
             {"kill": pid}
     zygote  {"ready": true} or {"failed": text}
             {"spawned": pid}     in the order asked
             {"exited": pid, "status": exit code, or minus the signal}
 
-When the parent dies, or closes the socket, the zygote kills all workers and ends; when the zygote
-dies, the kernel kills the workers.
+Each worker leads a process group, which what it starts belongs to.  Nothing outlives the run:
+
+* when the parent dies, or closes the socket, the zygote kills all groups, then every orphan that
+  had left its group, and ends;
+* when the zygote dies, the kernel kills the workers, and a small shell that was started first, the
+  *guard*, kills what the workers had started.  It does so also when parent and zygote are killed
+  at once; only if the guard is killed with them can a worker's child survive, unless it watches
+  its own standard input, as it should.
 """
 
 from __future__ import annotations
 
 import array
-import ctypes
 import gc
 import importlib
 import json
@@ -26,15 +32,60 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from agentrl.envs.process import (
+    children_of,
+    die_with_parent,
+    inherit_orphans,
+    kill_family,
+    kill_group,
+)
 from agentrl.envs.worker import describe, serve
 
-_PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 1.0
+_REMEMBERED_ORPHANS = 256
+_GUARD_SCRIPT = """
+trap '' HUP INT TERM
+groups=
+while read -r change pid; do
+  kept=
+  for group in $groups; do [ "$group" = "$pid" ] || kept="$kept $group"; done
+  groups=$kept
+  [ "$change" = - ] || groups="$groups $pid"
+done
+for group in $groups; do kill -s KILL -- "-$group"; done 2>/dev/null
+"""
+
+
+class Guard:
+    """A shell that kills the groups it was told of once this process is gone, however it went."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self._pipe = -1
+        with suppress(OSError):  # no shell, no guard
+            shell = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD_SCRIPT], stdin=subprocess.PIPE, start_new_session=True
+            )
+            assert shell.stdin is not None
+            self.pid, self._pipe = shell.pid, os.dup(shell.stdin.fileno())
+            shell.stdin.close()
+            shell.returncode = 0  # `Zygote._reap` buries it
+
+    def tell(self, change: str, pid: int) -> None:
+        """Add (`+`) or drop (`-`) a group."""
+        with suppress(OSError):
+            os.write(self._pipe, f"{change} {pid}\n".encode())
+
+    def leave(self) -> None:
+        """Close a forked worker's copy of the pipe, which would keep the guard waiting."""
+        with suppress(OSError):
+            os.close(self._pipe)
 
 
 class Zygote:
@@ -47,7 +98,9 @@ class Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._parent = os.getppid()
+        self._guard = Guard()
         self._children: set[int] = set()
+        self._orphans: dict[int, int] = {}
         self._buffer = b""
         self._descriptors: deque[int] = deque()
         # A child's end makes this pipe readable, so that one `select` waits for everything.
@@ -55,6 +108,7 @@ class Zygote:
         os.set_blocking(wake_writer, False)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        inherit_orphans()
 
     def run(self) -> None:
         """Serve until the parent is gone."""
@@ -87,8 +141,10 @@ class Zygote:
             self._preload(message["preload"], message["path"])
         elif "spawn" in message:
             self._spawn(self._descriptors.popleft())
+        elif "adopt" in message:
+            self._adopt(message["adopt"])
         elif message["kill"] in self._children:
-            _kill_group(message["kill"])
+            kill_family(message["kill"])
 
     def _preload(self, modules: list[str], path: list[str]) -> None:
         sys.path[:] = path
@@ -105,27 +161,55 @@ class Zygote:
     def _spawn(self, descriptor: int) -> None:
         pid = os.fork()
         if pid == 0:
+            self._guard.leave()
             _become_worker(descriptor, self._control, os.getppid())
         os.close(descriptor)
         with suppress(OSError):
             os.setpgid(pid, pid)
-        self._children.add(pid)
+        self._add(pid)
         self._send({"spawned": pid})
 
+    def _adopt(self, pid: int) -> None:
+        """Watch a worker that another worker has forked, and that is a child of this process."""
+        if pid in self._orphans:  # it has ended already
+            self._bury(pid, self._orphans.pop(pid))
+        else:
+            self._add(pid)
+
+    def _add(self, pid: int) -> None:
+        self._children.add(pid)
+        self._guard.tell("+", pid)
+
     def _reap(self) -> None:
-        for pid in list(self._children):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                self._children.discard(pid)
-                _kill_group(pid)  # whatever the environment had started
-                self._send({"exited": pid, "status": os.waitstatus_to_exitcode(status)})
+        """Bury every child that has ended: workers, and orphans of workers."""
+        with suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                if pid in self._children:
+                    self._bury(pid, status)
+                else:
+                    self._orphans[pid] = status
+                    if len(self._orphans) > _REMEMBERED_ORPHANS:
+                        del self._orphans[next(iter(self._orphans))]
+
+    def _bury(self, pid: int, status: int) -> None:
+        self._children.discard(pid)
+        kill_group(pid)  # whatever the environment had started
+        self._guard.tell("-", pid)
+        self._send({"exited": pid, "status": os.waitstatus_to_exitcode(status)})
 
     def _kill_all(self) -> None:
         for pid in self._children:
-            _kill_group(pid)
-        for pid in self._children:
-            with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+            kill_group(pid)
+        # As parents die, what they had started becomes a child of this process.
+        while orphans := [pid for pid in children_of(os.getpid()) if pid != self._guard.pid]:
+            for pid in orphans:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
     def _send(self, message: dict[str, Any]) -> None:
         with suppress(OSError):  # the parent is gone; `run` will notice
@@ -137,28 +221,18 @@ def _become_worker(descriptor: int, control: socket.socket, zygote: int) -> None
     status = 1
     try:
         os.setpgid(0, 0)
-        _die_with_parent()
+        die_with_parent()
         if os.getppid() == zygote:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             control.close()
+            os.set_inheritable(descriptor, False)
             serve(socket.socket(fileno=descriptor))
             status = 0
     except ConnectionError:
         status = 0  # the parent went away while an answer was sent
     finally:
         os._exit(status)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 def main() -> None:

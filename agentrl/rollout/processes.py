@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from agentrl.errors import ConfigError, EnvironmentFailure
 _CLOSE_SECONDS = 5.0
 _EXIT_REPORT_SECONDS = 0.5
 """How long to wait for the zygote to say how a worker ended."""
+_ZYGOTE_DIED = "The process that starts environment workers died."
 
 
 class WorkerProcess(asyncio.Protocol):
@@ -26,14 +28,22 @@ class WorkerProcess(asyncio.Protocol):
 
     Attributes:
         pid: its process id.
+        env_id: the only environment it plays; empty until it is chosen.
         episodes: environments it has held.
+        tasks: ids of the tasks it has played, whose data it may still hold.
         alive: False once the connection is closed.
+        discarded: True once it has been told to end.
+        ended: done when the process has gone: its exit code, or minus the signal.
     """
 
     def __init__(self) -> None:
         self.pid = 0
+        self.env_id = ""
         self.episodes = 0
+        self.tasks: set[str] = set()
         self.alive = True
+        self.discarded = False
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._answer: asyncio.Future[dict[str, Any]] | None = None
@@ -43,8 +53,15 @@ class WorkerProcess(asyncio.Protocol):
         """True while a call is unanswered."""
         return self._answer is not None
 
-    async def call(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+    async def call(
+        self, message: dict[str, Any], timeout: float, passed: socket.socket | None = None
+    ) -> dict[str, Any]:
         """Send a call and wait for the answer.
+
+        Args:
+            message: the call; see `agentrl.envs.worker`.
+            timeout: seconds to wait.
+            passed: a socket to hand over with it.
 
         Raises:
             TimeoutError: no answer within `timeout` seconds.
@@ -54,11 +71,27 @@ class WorkerProcess(asyncio.Protocol):
             raise ConnectionError
         body = json.dumps(message).encode()
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(HEADER.pack(len(body)) + body)
+        if passed is None:
+            self._transport.write(HEADER.pack(len(body)) + body)
+        else:
+            self._send_with(passed, HEADER.pack(len(body)) + body)
         async with asyncio.timeout(timeout):
             answer = await self._answer
         self._answer = None
         return answer
+
+    def _send_with(self, passed: socket.socket, data: bytes) -> None:
+        """Send a short message with a file descriptor, past the transport, which cannot do it.
+
+        Nothing waits in the transport: the answer to the call before has arrived.
+        """
+        assert self._transport is not None
+        number = os.dup(self._transport.get_extra_info("socket").fileno())
+        with socket.socket(fileno=number) as ours:
+            try:
+                socket.send_fds(ours, [data], [passed.fileno()])
+            except OSError as error:
+                raise ConnectionError from error
 
     def close(self) -> None:
         """Close the connection; an idle worker then ends by itself."""
@@ -103,8 +136,8 @@ class ZygoteProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
         self._ready: asyncio.Future[None] | None = None
-        self._spawned: deque[asyncio.Future[int]] = deque()
-        self._exits: dict[int, asyncio.Future[int]] = {}
+        self._spawned: deque[tuple[WorkerProcess, asyncio.Future[bool]]] = deque()
+        self._workers: dict[int, WorkerProcess] = {}
 
     async def start(self, timeout: float) -> None:
         """Start the process and wait until the modules are imported.
@@ -147,21 +180,20 @@ class ZygoteProcess:
         Raises:
             EnvironmentFailure: the zygote does not answer.
         """
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        pid: asyncio.Future[int] = loop.create_future()
-        self._spawned.append(pid)
+        worker, ours, theirs = WorkerProcess(), *socket.socketpair()
+        spawned: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._spawned.append((worker, spawned))
         with theirs:
             try:
                 self._send({"spawn": True}, theirs)
             except EnvironmentFailure:
                 ours.close()
                 raise
-        ours.setblocking(False)
-        _, worker = await loop.create_connection(WorkerProcess, sock=ours)
+        await connect(worker, ours)
         try:
             async with asyncio.timeout(timeout):
-                worker.pid = await asyncio.shield(pid)
+                if not await asyncio.shield(spawned):
+                    raise EnvironmentFailure(_ZYGOTE_DIED, "died")
         except BaseException as error:
             worker.close()  # the process sees that and ends
             if isinstance(error, TimeoutError):
@@ -171,6 +203,11 @@ class ZygoteProcess:
             raise
         return worker
 
+    def adopt(self, worker: WorkerProcess) -> None:
+        """Watch a worker that was forked from another one."""
+        self._workers[worker.pid] = worker
+        self._send({"adopt": worker.pid})
+
     def kill(self, worker: WorkerProcess) -> None:
         """Kill a worker at once, with all it started."""
         worker.close()
@@ -179,14 +216,11 @@ class ZygoteProcess:
 
     async def exit_status(self, worker: WorkerProcess) -> int | None:
         """Return how a dead worker ended: exit code, minus the signal, or None if not known."""
-        ended = self._exits.setdefault(worker.pid, asyncio.get_running_loop().create_future())
         try:
             async with asyncio.timeout(_EXIT_REPORT_SECONDS):
-                return await ended
+                return await asyncio.shield(worker.ended)
         except TimeoutError:
             return None
-        finally:
-            self._exits.pop(worker.pid, None)
 
     async def close(self) -> None:
         """End the zygote, which kills all workers; after `_CLOSE_SECONDS` it is killed itself."""
@@ -195,6 +229,7 @@ class ZygoteProcess:
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
         self._control = None
+        self._end_all()
         for _ in range(int(_CLOSE_SECONDS / 0.01)):
             if self._process.poll() is not None:
                 return
@@ -239,23 +274,35 @@ class ZygoteProcess:
                 ConfigError(f"An environment module cannot be imported: {message['failed']}")
             )
         elif "spawned" in message:
-            pid = self._spawned.popleft()
-            self._exits.pop(message["spawned"], None)  # of an earlier process with this number
-            if not pid.done():
-                pid.set_result(message["spawned"])
-        elif "exited" in message:
-            # The report may come before anyone has noticed that the connection is gone.
-            new = asyncio.get_running_loop().create_future()
-            ended = self._exits.setdefault(message["exited"], new)
-            if not ended.done():
-                ended.set_result(message["status"])
+            worker, spawned = self._spawned.popleft()
+            worker.pid = message["spawned"]
+            self._workers[worker.pid] = worker
+            if not spawned.done():
+                spawned.set_result(True)
+        elif "exited" in message and message["exited"] in self._workers:
+            worker = self._workers.pop(message["exited"])
+            if not worker.ended.done():
+                worker.ended.set_result(message["status"])
 
     def _fail(self) -> None:
         """The zygote died: whoever waits for it must know."""
-        gone = EnvironmentFailure("The process that starts environment workers died.", "died")
         if self._ready is not None and not self._ready.done():
-            self._ready.set_exception(ConfigError(str(gone)))
-        for pid in self._spawned:
-            if not pid.done():
-                pid.set_exception(gone)
+            self._ready.set_exception(ConfigError(_ZYGOTE_DIED))
+        self._end_all()
+
+    def _end_all(self) -> None:
+        """Without a zygote there are no workers, and there will be none."""
+        for _, spawned in self._spawned:
+            if not spawned.done():
+                spawned.set_result(False)
         self._spawned.clear()
+        for worker in self._workers.values():
+            if not worker.ended.done():
+                worker.ended.set_result(-signal.SIGKILL)
+        self._workers.clear()
+
+
+async def connect(worker: WorkerProcess, ours: socket.socket) -> None:
+    """Give a worker its end of a connection."""
+    ours.setblocking(False)
+    await asyncio.get_running_loop().create_connection(lambda: worker, sock=ours)

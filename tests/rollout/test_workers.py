@@ -45,6 +45,12 @@ async def play(pool: EnvPool, task: Task) -> float:
         return total
 
 
+def zygote_of(pool: EnvPool) -> int:
+    zygote = pool._places.zygote
+    assert zygote is not None and zygote._process is not None
+    return zygote._process.pid
+
+
 def alive(pid: int) -> bool:
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
@@ -133,14 +139,13 @@ def test_siblings_of_failing_episodes_finish():
 def test_no_process_survives_the_pool():
     async def main() -> list[int]:
         async with EnvPool(4) as pool:
-            handles = [await pool.acquire() for _ in range(4)]
             hanging = faulty(kinds=["hang"], rate=1.0)
+            handles = [await pool.acquire(hanging) for _ in range(4)]
             await handles[0].reset(hanging)
             call = asyncio.create_task(handles[0].step("go"))
             await handles[1].reset(hanging)
             pids = [handle._worker.pid for handle in handles if handle._worker]
-            assert pool._zygote is not None and pool._zygote._process is not None
-            pids.append(pool._zygote._process.pid)
+            pids.append(zygote_of(pool))
             assert all(alive(pid) for pid in pids)
             started = time.monotonic()
             await pool.close()
@@ -156,13 +161,14 @@ PARENT = """
 import asyncio
 from agentrl.rollout.workers import EnvPool
 from tests.envs.faulty import FaultyEnv
+from tests.rollout.test_workers import zygote_of
 
 async def main():
     async with EnvPool(2, call_timeout=100) as pool:
         handles = [await pool.acquire() for _ in range(2)]
         for handle in handles:
             await handle.reset(FaultyEnv.panel("train", kinds=["hang"], rate=1.0)[0])
-        pids = [handle._worker.pid for handle in handles] + [pool._zygote._process.pid]
+        pids = [handle._worker.pid for handle in handles] + [zygote_of(pool)]
         print(*pids, flush=True)
         await handles[0].step("go")
 
@@ -187,17 +193,16 @@ def test_workers_die_when_the_process_that_forked_them_is_killed():
         async with EnvPool(1, call_timeout=20) as pool:
             async with pool.lease() as handle:
                 await handle.reset(faulty(kinds=["hang"], rate=1.0))
-                assert pool._zygote is not None and pool._zygote._process is not None
                 assert handle._worker is not None
                 pid = handle._worker.pid
                 call = asyncio.create_task(handle.step("go"))
                 await asyncio.sleep(0.05)
-                os.kill(pool._zygote._process.pid, signal.SIGKILL)
+                os.kill(zygote_of(pool), signal.SIGKILL)
                 with pytest.raises(EnvironmentFailure) as caught:
                     await call
                 assert caught.value.kind == "died"
             with pytest.raises(EnvironmentFailure):
-                await pool.acquire()
+                await pool.acquire(faulty())
             wait_until_gone([pid])
 
     asyncio.run(main())

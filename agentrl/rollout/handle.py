@@ -1,0 +1,231 @@
+"""One environment of a pool, as the episode that plays it sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from agentrl.envs.base import Info
+from agentrl.errors import EnvironmentFailure, ReplayMismatch
+from agentrl.rollout.places import Places
+from agentrl.rollout.processes import WorkerProcess, connect
+from agentrl.types import Task
+
+_CLOSE_CALL_SECONDS = 5.0
+
+
+class EnvHandle:
+    """One environment in a worker process; every call has a deadline.
+
+    After an `EnvironmentFailure` of `reset` or `step` the handle can only be closed.
+    """
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._worker: WorkerProcess | None = None
+        self._task: Task | None = None
+        self._actions: list[str] = []
+        self._observation = ""
+        self._healthy = True
+        self._lock = asyncio.Lock()  # a fork waits for a running step, and a step for a fork
+
+    async def take_place(self, task: Task, timeout: float | None = None) -> None:
+        """Wait for a process that can play the task; one of another environment is given back.
+
+        Raises:
+            EnvironmentFailure: no process could be started, or warmed up, or in time.
+        """
+        if self._worker is not None and self._worker.env_id == task.env_id:
+            return
+        await self._release()
+        try:
+            self._worker = await self._places.place(task, timeout=timeout)
+        except EnvironmentFailure:
+            self._healthy = False
+            raise
+
+    async def reset(self, task: Task) -> tuple[str, Info]:
+        """Make a new environment and start the task; `info` has every key of `INFO_KEYS`.
+
+        Raises:
+            EnvironmentFailure: it raised, hung, died or broke the contract (see `kind`).
+        """
+        async with self._lock:
+            if self._healthy:
+                await self.take_place(task)
+            self._task = task
+            if self._worker is not None:
+                self._worker.episodes += 1
+                self._worker.tasks.add(task.id)
+            observation, info = await self._call(
+                {
+                    "call": "reset",
+                    "task": task.to_json(),
+                    "environment": self._places.kind(task.env_id).registration,
+                }
+            )
+            self._actions, self._observation = [], observation
+            return observation, info
+
+    async def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
+        """Act; returns `(observation, reward, terminated, truncated, info)`.
+
+        Raises:
+            EnvironmentFailure: it raised, hung, died or broke the contract (see `kind`).
+        """
+        async with self._lock:
+            observation, reward, terminated, truncated, info = await self._call(
+                {"call": "step", "action": action}
+            )
+            self._actions.append(action)
+            self._observation = observation
+            return observation, reward, terminated, truncated, info
+
+    async def fork(self, *, timeout: float | None = None) -> EnvHandle:
+        """Return another handle, in another process, whose environment is in the same state.
+
+        Where the environment's placement allows `fork_process`, the process itself is forked.
+        Else the task is started anew and the actions are repeated, which needs a deterministic
+        environment.  The copy takes a place of its own, and waits for it.  Whatever goes wrong,
+        this handle can go on; it should not wait for a place that only its own end would free.
+
+        Args:
+            timeout: seconds to wait for a place; None waits `start_timeout` of the pool.
+
+        Raises:
+            EnvironmentFailure: there was no place in time, or the copy failed.
+            ReplayMismatch: the repeated actions led elsewhere.
+        """
+        seconds = self._places.start_timeout if timeout is None else timeout
+        await self._lock.acquire()  # the state to copy is the one after the calls before
+        try:
+            task, worker = self._task, self._worker
+            if task is None or worker is None or not self._healthy:
+                raise EnvironmentFailure("There is no running environment to fork.", "died")
+            by_process = self._places.kind(task.env_id).placement.fork_process
+            actions, observation = list(self._actions), self._observation
+            if by_process:
+                await self._places.place(task, room_only=True, timeout=seconds)
+        except BaseException:
+            self._lock.release()
+            raise
+        if not by_process:
+            self._lock.release()
+            return await self._replayed(task, actions, observation, seconds)
+        # Once asked, the process will fork: a cancelled caller must not leave the answer behind.
+        work = self._places.spawn_task(self._forked(task, worker))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(self._close_unwanted)
+            raise
+
+    async def close(self) -> None:
+        """Close the environment and give the process back; later calls do nothing."""
+        await self._release()
+        self._healthy = False
+
+    async def _release(self) -> None:
+        worker = self._worker
+        if worker is None:
+            return
+        healthy, memory = self._healthy and not worker.busy, None
+        if healthy and self._task is not None:
+            try:
+                answer = await worker.call({"call": "close"}, _CLOSE_CALL_SECONDS)
+                healthy, memory = "error" not in answer, answer.get("value")
+            except (TimeoutError, ConnectionError):
+                healthy = False
+        if self._worker is not None:  # not closed by someone else meanwhile
+            self._worker = None
+            self._places.give_back(worker, healthy, memory)
+
+    async def _replayed(
+        self, task: Task, actions: list[str], expected: str, timeout: float
+    ) -> EnvHandle:
+        """Repeat what was done in another process."""
+        twin = EnvHandle(self._places)
+        await twin.take_place(task, timeout)
+        try:
+            observation, _ = await twin.reset(task)
+            for action in actions:
+                observation = (await twin.step(action))[0]
+            if observation != expected:
+                raise ReplayMismatch(
+                    f"Environment {task.env_id!r} gave another observation when the "
+                    f"{len(actions)} actions of task {task.id!r} were repeated: "
+                    f"{observation[:200]!r} instead of {expected[:200]!r}. Only deterministic "
+                    "environments can be forked by replay."
+                )
+        except BaseException:
+            await asyncio.shield(twin.close())
+            raise
+        self._places.counts.replayed += 1
+        return twin
+
+    async def _forked(self, task: Task, worker: WorkerProcess) -> EnvHandle:
+        """Fork the process, for which there is room; gives the lock back."""
+        copy = WorkerProcess()
+        copy.env_id, copy.episodes, copy.tasks = worker.env_id, worker.episodes, set(worker.tasks)
+        try:
+            copy.pid = await self._ask_for_copy(task, worker, copy)
+            self._places.adopt(copy)
+        except BaseException:
+            copy.close()  # a process that was forked all the same sees that and ends
+            self._places.give_back_room(task.env_id)
+            raise
+        finally:
+            self._lock.release()
+        twin = EnvHandle(self._places)
+        twin._worker, twin._task = copy, task
+        twin._actions, twin._observation = list(self._actions), self._observation
+        self._places.counts.forked += 1
+        return twin
+
+    async def _ask_for_copy(self, task: Task, worker: WorkerProcess, copy: WorkerProcess) -> int:
+        """Have the process fork, and connect to the copy; returns the copy's process id."""
+        ours, theirs = socket.socketpair()
+        try:
+            await connect(copy, ours)
+            answer = await worker.call({"call": "fork"}, self._places.call_timeout, theirs)
+        except (TimeoutError, ConnectionError) as error:
+            raise await self._lost("fork", task, worker, error) from None
+        finally:
+            theirs.close()
+        if "error" in answer:  # the process itself is well
+            raise _failure("fork", task, answer["error"], answer["kind"])
+        return int(answer["value"])
+
+    def _close_unwanted(self, work: asyncio.Task[EnvHandle]) -> None:
+        if not work.cancelled() and work.exception() is None:
+            self._places.spawn_task(work.result().close())
+
+    async def _call(self, message: dict[str, Any]) -> Any:
+        worker = self._worker
+        if worker is None or not self._healthy:
+            raise EnvironmentFailure("The environment has failed or was closed before.", "died")
+        try:
+            answer = await worker.call(message, self._places.call_timeout)
+        except (TimeoutError, ConnectionError) as error:
+            raise await self._lost(message["call"], self._task, worker, error) from None
+        if "error" in answer:
+            self._healthy = False
+            raise _failure(message["call"], self._task, answer["error"], answer["kind"])
+        return answer["value"]
+
+    async def _lost(
+        self, call: str, task: Task | None, worker: WorkerProcess, error: Exception
+    ) -> EnvironmentFailure:
+        """Give a process up that hangs or has died; returns what to raise."""
+        self._healthy = False
+        if isinstance(error, TimeoutError):
+            self._places.discard(worker, "failed")
+            text = f"no answer within {self._places.call_timeout:g} s"
+            return _failure(call, task, text, "timeout")
+        return _failure(call, task, await self._places.how_it_ended(worker), "died")
+
+
+def _failure(call: str, task: Task | None, text: str, kind: str) -> EnvironmentFailure:
+    where = f"environment {task.env_id!r}, task {task.id!r}" if task else "?"
+    return EnvironmentFailure(f"`{call}` of {where}: {text}", kind)

@@ -1,0 +1,406 @@
+"""Who may have an environment process, and which: first come, first served, within a budget."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from agentrl.errors import ConfigError, EnvironmentFailure
+from agentrl.rollout.placement import Budget, Kind, PoolCounts
+from agentrl.rollout.processes import WorkerProcess, ZygoteProcess
+from agentrl.types import Task
+
+_MEMORY_FACTOR = 2.0
+"""A process that takes this many times its `Placement.memory_mib` after an episode is replaced."""
+_END_SECONDS = 5.0
+"""A killed process of which nothing is heard for so long no longer counts."""
+
+
+@dataclass(eq=False, slots=True)
+class _Request:
+    """An episode that waits for a place; `room_only` where it brings its own process."""
+
+    kind: Kind
+    task_id: str
+    room_only: bool
+    granted: asyncio.Future[WorkerProcess | None]
+    placed: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class _Start:
+    """A process that is being started, and the episode it is for; None for a spare."""
+
+    kind: Kind
+    request: _Request | None
+
+
+class Places:
+    """The processes of a pool: in play, idle, being started, ending.
+
+    Args:
+        size: most environments in play.
+        memory_mib: memory for all processes.
+        call_timeout: seconds one reset or step may take.
+        start_timeout: seconds a start, and a warm-up, may take.
+        episodes_per_worker: a process is replaced after this many episodes.
+
+    Attributes:
+        size: most environments in play.
+        zygote: what starts processes; None when the pool is not running.
+        counts: what has been done so far.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        memory_mib: float,
+        *,
+        call_timeout: float,
+        start_timeout: float,
+        episodes_per_worker: int,
+    ) -> None:
+        self.size = size
+        self.call_timeout = call_timeout
+        self.start_timeout = start_timeout
+        self.episodes_per_worker = episodes_per_worker
+        self.zygote: ZygoteProcess | None = None
+        self.counts = PoolCounts()
+        self._budget = Budget(memory_mib)
+        self._kinds: dict[str, Kind] = {}
+        self._queue: deque[_Request] = deque()
+        self._in_play = 0
+        self._idle: list[WorkerProcess] = []
+        self._starts: list[_Start] = []
+        self._leaving: set[WorkerProcess] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._warm_ups = asyncio.Semaphore(os.cpu_count() or 1)
+        self._spare_failures: dict[str, EnvironmentFailure | None] = {}
+
+    def open(self, zygote: ZygoteProcess) -> None:
+        """Begin, with spares."""
+        self.zygote = zygote
+        self._pump()
+
+    async def close(self) -> None:
+        """Kill all processes, and fail whoever waits for one (within about five seconds)."""
+        zygote, self.zygote = self.zygote, None
+        for request in self._queue:
+            if not request.granted.done():
+                request.granted.set_exception(not_running())
+        self._queue.clear()
+        for worker in self._idle:
+            worker.close()
+        self._idle.clear()
+        if zygote is not None:
+            await zygote.close()
+        if self._tasks:  # they see their processes end
+            await asyncio.wait(self._tasks, timeout=_END_SECONDS)
+
+    def kind(self, env_id: str) -> Kind:
+        """Look an environment up, once.
+
+        Raises:
+            ConfigError: workers cannot import it, or one process is more than the memory allows.
+        """
+        if env_id not in self._kinds:
+            kind = Kind.of(env_id)
+            if kind.placement.memory_mib > self._budget.memory_mib:
+                raise ConfigError(
+                    f"A process of environment {env_id!r} takes {kind.placement.memory_mib} MiB, "
+                    f"but all environment processes together may take "
+                    f"{self._budget.memory_mib:.0f} MiB. Raise `memory_gib`, or free memory."
+                )
+            self._kinds[env_id] = kind
+        return self._kinds[env_id]
+
+    async def place(
+        self, task: Task, *, room_only: bool = False, timeout: float | None = None
+    ) -> WorkerProcess | None:
+        """Wait for a place, for `EnvHandle`: a process, or with `room_only` leave to add one.
+
+        Raises:
+            EnvironmentFailure: as for `acquire`.
+        """
+        if self.zygote is None:
+            raise not_running()
+        loop = asyncio.get_running_loop()
+        granted: asyncio.Future[WorkerProcess | None] = loop.create_future()
+        request = _Request(self.kind(task.env_id), task.id, room_only, granted)
+        started = time.perf_counter()
+        self._queue.append(request)
+        self._pump()
+        try:
+            async with asyncio.timeout(timeout):
+                return await granted
+        except BaseException as error:
+            self._withdraw(request)
+            if isinstance(error, TimeoutError):
+                raise EnvironmentFailure(
+                    f"No place for an environment {task.env_id!r} within {timeout:g} s; all "
+                    f"{self._in_play} places are taken.",
+                    "timeout",
+                ) from None
+            raise
+        finally:
+            self.counts.waited += time.perf_counter() - started
+
+    def give_back(self, worker: WorkerProcess, healthy: bool, memory_mib: float | None) -> None:
+        """Take a place back, for `EnvHandle`, and keep or replace its process."""
+        self._in_play -= 1
+        reason = self._reason_to_replace(worker, healthy, memory_mib)
+        if reason is None and self.zygote is not None:
+            self._idle.append(worker)
+        else:
+            self.discard(worker, reason or "failed")
+        self._pump()
+
+    def give_back_room(self, env_id: str) -> None:
+        """Take back a place for which no process was made."""
+        self._in_play -= 1
+        self._budget.free(self.kind(env_id).placement, was_leaving=False)
+        self._pump()
+
+    def add(self, worker: WorkerProcess) -> None:
+        """Watch a process for which there is room; forked ones are added by `EnvHandle`."""
+        self.counts.started += 1
+        worker.ended.add_done_callback(lambda _: self._ended(worker))
+
+    def adopt(self, worker: WorkerProcess) -> None:
+        """Add a process that was forked from another worker."""
+        if self.zygote is None:
+            worker.close()
+            raise not_running()
+        self.add(worker)
+        self.zygote.adopt(worker)
+
+    def discard(self, worker: WorkerProcess, reason: str) -> None:
+        """Kill a process; its room is free as soon as it has gone."""
+        worker.close()
+        if worker.discarded or self.zygote is None:
+            return
+        worker.discarded = True
+        self.counts.replaced[reason] += 1
+        if worker.ended.done():
+            return
+        self._leaving.add(worker)
+        self._budget.leave(self.kind(worker.env_id).placement)
+        self.zygote.kill(worker)
+        asyncio.get_running_loop().call_later(_END_SECONDS, _give_up, worker.ended)
+
+    async def how_it_ended(self, worker: WorkerProcess) -> str:
+        """Say why a connection is gone."""
+        status = None if self.zygote is None else await self.zygote.exit_status(worker)
+        if status is None:
+            return "its process died"
+        return (
+            f"its process was killed by signal {-status}"
+            if status < 0
+            else (f"its process exited with code {status}")
+        )
+
+    def spawn_task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something beside, until it is done or the pool is closed."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # Who gets what.
+
+    def _pump(self) -> None:
+        """Grant what can be granted, in order, and use what is left for spares."""
+        while self._queue and self._grant(self._queue[0]):
+            self._queue.popleft()
+        if not self._queue and self.zygote is not None:
+            for kind in self._kinds.values():
+                self._start_spares(kind)
+
+    def _grant(self, request: _Request) -> bool:
+        """Grant a request if its turn has come; True if it need not wait any longer."""
+        if request.granted.done():
+            return True
+        failure = self._spare_failures.get(request.kind.env_id)
+        if failure is not None and not request.room_only:
+            self._spare_failures[request.kind.env_id] = None  # said once, and no spares until
+            request.granted.set_exception(failure)  # an episode's own start has worked
+            return True
+        if self._in_play >= self.size or not self._provide(request):
+            return False
+        self._in_play += 1
+        request.placed = True
+        return True
+
+    def _provide(self, request: _Request) -> bool:
+        """Find or start a process for a request."""
+        if not request.room_only:
+            worker = self._take_idle(request)
+            if worker is not None:
+                self.counts.reused += 1
+                request.granted.set_result(worker)
+                return True
+            for start in self._starts:
+                if start.request is None and start.kind is request.kind:
+                    start.request = request
+                    return True
+        if not self._make_room(request.kind):
+            return False
+        if request.room_only:
+            self._budget.take(request.kind.placement)
+            request.granted.set_result(None)
+        else:
+            self._start(request.kind, request)
+        return True
+
+    def _take_idle(self, request: _Request) -> WorkerProcess | None:
+        """Take the last used process of the same kind, rather one that has played the task."""
+        fitting = [w for w in self._idle if w.alive and w.env_id == request.kind.env_id]
+        if not fitting:
+            return None
+        worker = next((w for w in reversed(fitting) if request.task_id in w.tasks), fitting[-1])
+        self._idle.remove(worker)
+        return worker
+
+    def _make_room(self, kind: Kind) -> bool:
+        """Return True if there is room for a process; else end idle ones to get it in a moment."""
+        most = self.size + self._most_spares()
+        if self._budget.fits(kind.placement, most):
+            return True
+        while self._idle and not self._budget.fits(kind.placement, most, in_time=True):
+            self.discard(self._idle.pop(0), "room")
+        return False
+
+    def _most_spares(self) -> int:
+        return max((kind.placement.warm_spares for kind in self._kinds.values()), default=0)
+
+    def _start_spares(self, kind: Kind) -> None:
+        if kind.env_id in self._spare_failures:
+            return
+        ready = sum(worker.env_id == kind.env_id for worker in self._idle)
+        ready += sum(start.kind is kind and start.request is None for start in self._starts)
+        most = self.size + self._most_spares()
+        for _ in range(kind.placement.warm_spares - ready):
+            if not self._budget.fits(kind.placement, most):
+                return
+            self.counts.spares += 1
+            self._start(kind, None)
+
+    def _withdraw(self, request: _Request) -> None:
+        """Forget a request whose episode no longer waits; a process found for it stays idle."""
+        for start in self._starts:
+            if start.request is request:
+                start.request = None
+        if request in self._queue:
+            self._queue.remove(request)
+        granted = request.granted
+        got = granted.done() and not granted.cancelled() and granted.exception() is None
+        granted.cancel()
+        if request.placed:
+            self._in_play -= 1
+            if got and request.room_only:
+                self._budget.free(request.kind.placement, was_leaving=False)
+            worker = granted.result() if got else None
+            if worker is not None:
+                self._idle.append(worker)
+        self._pump()
+
+    # Processes that come and go.
+
+    def _start(self, kind: Kind, request: _Request | None) -> None:
+        self._budget.take(kind.placement)
+        start = _Start(kind, request)
+        self._starts.append(start)
+        self.spawn_task(self._carry_out(start))
+
+    async def _carry_out(self, start: _Start) -> None:
+        """Start a process and hand it to the episode it is for, if that still waits."""
+        kind = start.kind
+        try:
+            worker = await self._started(kind)
+        except Exception as error:
+            failure = error if isinstance(error, EnvironmentFailure) else _not_started(error)
+            self._starts.remove(start)
+            if start.request is None:
+                self._spare_failures.setdefault(kind.env_id, failure)
+            elif not start.request.granted.done():
+                start.request.granted.set_exception(failure)
+        else:
+            self._starts.remove(start)
+            self._spare_failures.pop(kind.env_id, None)
+            if start.request is None or start.request.granted.done():
+                self._idle.append(worker)
+            else:
+                start.request.granted.set_result(worker)
+        self._pump()
+
+    async def _started(self, kind: Kind) -> WorkerProcess:
+        """Start a process and warm it up."""
+        try:
+            if self.zygote is None:
+                raise not_running()
+            worker = await self.zygote.spawn(self.start_timeout)
+        except BaseException:
+            self._budget.free(kind.placement, was_leaving=False)
+            raise
+        worker.env_id = kind.env_id
+        self.add(worker)
+        if kind.warms:
+            async with self._warm_ups:  # as many at a time as there are processors
+                await self._warm(worker, kind)
+        return worker
+
+    async def _warm(self, worker: WorkerProcess, kind: Kind) -> None:
+        message = {"call": "warm", "environment": kind.registration}
+        try:
+            answer = await worker.call(message, self.start_timeout)
+            text, failure = answer.get("error"), answer.get("kind")
+        except TimeoutError:
+            text, failure = f"no answer within {self.start_timeout:g} s", "timeout"
+        except ConnectionError:
+            text, failure = await self.how_it_ended(worker), "died"
+        if text is not None:
+            self.discard(worker, "failed")
+            raise EnvironmentFailure(
+                f"`warm` of environment {kind.env_id!r}: {text}", failure or "raised"
+            )
+
+    def _ended(self, worker: WorkerProcess) -> None:
+        """A process has gone: its room is free."""
+        placement = self.kind(worker.env_id).placement
+        self._budget.free(placement, was_leaving=worker in self._leaving)
+        self._leaving.discard(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
+        self._pump()
+
+    def _reason_to_replace(
+        self, worker: WorkerProcess, healthy: bool, memory_mib: float | None
+    ) -> str | None:
+        placement = self.kind(worker.env_id).placement
+        if not healthy or not worker.alive:
+            return "failed"
+        if worker.episodes >= (placement.episodes_per_worker or self.episodes_per_worker):
+            return "episodes"
+        if memory_mib is not None and memory_mib > _MEMORY_FACTOR * placement.memory_mib:
+            return "memory"
+        return None
+
+
+def not_running() -> EnvironmentFailure:
+    """Return what calls raise after the pool was closed."""
+    return EnvironmentFailure("The environment pool is not running.", "died")
+
+
+def _not_started(error: Exception) -> EnvironmentFailure:
+    text = f"No environment process could be started: {type(error).__name__}: {error}"
+    return EnvironmentFailure(text, "died")
+
+
+def _give_up(ended: asyncio.Future[int]) -> None:
+    if not ended.done():
+        ended.set_result(-9)
