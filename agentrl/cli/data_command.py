@@ -44,14 +44,16 @@ def run(args: argparse.Namespace) -> int:
     if args.name not in SETS:
         raise unknown_name("data set", args.name, SETS)
     module = _module(args.name)
-    path = data_directory(args.name, args.path)
     if args.source is not None:
         source = Path(args.source).expanduser().absolute()
         if not source.is_dir():
             raise DataError(f"There is no directory {str(source)!r} to make the data from.")
+        path = data_directory(args.name, args.path)
         _print(module.prepare(source, path))
+    else:
+        path = _directory(args.name, args.path)
     try:
-        found = module.check(path)
+        found = _check(args.name, path)
     except AgentRLError as error:
         print(f"agentrl: {error}", file=sys.stderr)
         print(module.instructions())
@@ -62,13 +64,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    from agentrl.envs.data import data_directory
     from agentrl.errors import AgentRLError
 
     for name, description in SETS.items():
-        path = data_directory(name)
+        path = _directory(name)
         try:
-            _module(name).check(path)
+            _check(name, path)
             state = "usable"
         except AgentRLError as error:
             here = path.exists() or name in PACKAGED
@@ -76,6 +77,29 @@ def _list() -> int:
         print(f"{name:14}{description:46}{state}{_where(name, path)}")
     print("\n`agentrl data NAME` says how to get one, and checks it.")
     return 0
+
+
+def _directory(name: str, chosen: str | None = None) -> Path:
+    """Return where the data lie; where there are none, where they are expected."""
+    from agentrl.envs.data import data_directory
+    from agentrl.errors import DataError
+
+    find = getattr(_module(name), "find_directory", None)  # some also look where others put them
+    if find is not None and chosen is None:
+        try:
+            return Path(find())
+        except DataError:
+            pass
+    return data_directory(name, chosen)
+
+
+def _check(name: str, path: Path) -> list[str]:
+    from agentrl.errors import DataError
+
+    if name not in PACKAGED and not path.is_dir():
+        raise DataError(f"There is no {name} data in {str(path)!r}.")
+    found: list[str] = _module(name).check(path)
+    return found
 
 
 def _where(name: str, path: Path) -> str:
