@@ -163,7 +163,8 @@ class _Player:
         if parsed.action is not None:
             result = await self.handle.step(parsed.action)
             self.past.append(PastStep(self.observation, parsed.action))
-            self.observation, reward, terminated, truncated, self.info = result
+            self.observation, reward, terminated, truncated, info = result
+            self.info = {**info, "task": info.get("task") or self.info.get("task", "")}
         self._record(node, text, parsed, reward)
         self.episode.turns += 1
         if terminated:
