@@ -14,6 +14,7 @@ from agentrl.config import load_config
 from tests.training.runs import TINY, write_config
 
 CORRIDOR = "tests.envs.corridor:tests/Corridor-v0"
+ERRANDS = "tests.evaluation.errands:tests/Errands-v0"
 
 
 def test_environments_and_algorithms_are_listed_with_a_line_each(run_agentrl):
@@ -40,7 +41,9 @@ def test_the_effective_configuration_is_valid_and_complete(run_agentrl, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["play"], ["envs"], ["algorithms"]])
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["eval"], ["play"], ["data"], ["envs"], ["algorithms"]]
+)
 def test_help_is_there_for_every_command(run_agentrl, command):
     status, output, _ = run_agentrl(*command, "--help")
     assert status == 0 and output.startswith("usage: agentrl")
@@ -63,7 +66,23 @@ def test_a_person_can_play_to_the_end(run_agentrl, monkeypatch):
     )
     assert status == 0
     assert "(anything)" in output and "2 steps to go." in output
+    assert "[step 2]" in output
     assert output.strip().endswith("won: reward 1, 3 steps")
+
+
+def test_a_player_sees_score_reward_and_refusals(run_agentrl, monkeypatch):
+    status, output, _ = play(run_agentrl, monkeypatch, "jump\nsit\ngo\n", ERRANDS, "--task", "0")
+    assert status == 0
+    assert "[step 1, score 0.5, not accepted]" in output and "[step 2, score 0.5]" in output
+    assert output.strip().endswith("won: reward 1, score 1, 3 steps")
+
+
+def test_what_an_environment_raises_is_one_line(run_agentrl, monkeypatch):
+    status, _, error = play(run_agentrl, monkeypatch, "", ERRANDS, "--panel", "broken=[0]")
+    assert status == 2
+    assert error.strip() == (
+        "agentrl: `reset` of the environment: RuntimeError: the errand is broken"
+    )
 
 
 @pytest.mark.parametrize("text", ["/quit\n", ""])
