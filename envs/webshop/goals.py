@@ -14,7 +14,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import product as combinations
 from math import prod
 from pathlib import Path
 from random import Random
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from agentrl.envs.webshop.arrays import Array, map_array
+from agentrl.envs.webshop.arrays import map_array
 from agentrl.envs.webshop.products import Product, actual_price
 
 PRICE_STEPS = tuple(10.0 * step for step in range(1, 100))
@@ -87,6 +86,11 @@ class GoalSet:
         product = self._product(self.product_number(index))
         limit, weight = float(self._limits[index]), float(self._weights[index])
         return make_goal(product, int(self._choices[index]), limit, weight, self._human)
+
+    def draw(self, share: float) -> int:
+        """Return the goal at a share, in [0, 1), of the summed weights."""
+        summed = np.cumsum(self._weights)
+        return int(np.searchsorted(summed, share * summed[-1], side="right"))
 
     def product_number(self, index: int) -> int:
         """Return the number of the product a goal was made from."""
@@ -173,11 +177,6 @@ def write_goals(
         np.save(folder / f"{name}.npy", values)
 
 
-def goal_array(folder: Path, name: str) -> Array:
-    """Return one of the arrays `GOAL_FILES` names."""
-    return map_array(folder, name)
-
-
 def _goals_of(
     product: Product, price: float, generator: Random, human: bool
 ) -> Iterator[tuple[int, float, tuple[str, ...]]]:
@@ -203,10 +202,3 @@ def _combination(product: Product, choice: int) -> dict[str, str]:
         choice, position = divmod(choice, len(product.options[name]))
         chosen.append((name, product.options[name][position]))
     return dict(reversed(chosen))
-
-
-def all_combinations(product: Product) -> Iterator[dict[str, str]]:
-    """Yield the combinations in the order in which `make_goal` counts them."""
-    names = sorted(product.options)
-    for values in combinations(*(product.options[name] for name in names)):
-        yield dict(zip(names, values, strict=True))

@@ -7,6 +7,7 @@ from pathlib import Path
 from agentrl.envs.data import existing_directory
 from agentrl.envs.webshop.catalogue import Catalogue, open_catalogue
 from agentrl.envs.webshop.colors import OWN_COLORS
+from agentrl.envs.webshop.generator import GENERATOR, generate
 from agentrl.envs.webshop.products import read_products
 from agentrl.envs.webshop.sources import (
     Sources,
@@ -52,3 +53,15 @@ def write_published(folder: Path, sources: Sources) -> None:
     colors = read_colors(sources.colors) if sources.colors else OWN_COLORS
     products = read_products(read_list(sources.products), annotations, human)
     write_catalogue(folder, products, colors, sources.products.name)
+
+
+def generated_catalogue(size: int, seed: int, style: str) -> Catalogue:
+    """Open a generated catalogue, making it on first use."""
+    target = cache_directory() / f"generated-{GENERATOR}-{style}-{size}-{seed}"
+    build_once(
+        target,
+        lambda scratch: write_catalogue(
+            scratch, generate(size, seed, style), OWN_COLORS, f"the generator, seed {seed}"
+        ),
+    )
+    return open_catalogue(target)

@@ -6,8 +6,8 @@ HTML and reads it back; here the pieces of text that this leaves are written dow
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,7 +17,7 @@ from agentrl.envs.webshop.catalogue import Catalogue
 PageName = Literal["home", "results", "item", "sub", "done"]
 PAGE_SIZE = 10
 
-_ACTION = re.compile(r"(.+)\[(.+)\]")
+_LONGEST_QUERY_SHOWN = 200
 _SUB_PAGES = ("description", "features", "reviews", "attributes")
 
 
@@ -47,9 +47,23 @@ class Session:
 
     def anchor(self) -> str:
         """Return a text that is equal for equal states."""
-        seen = sorted(self.visited)
-        state = [self.page, self.sub_page, " ".join(self.keywords), self.number, self.item, seen]
-        return json.dumps([*state, sorted(self.options)], ensure_ascii=False)
+        query = " ".join(self.keywords)
+        if len(query) > _LONGEST_QUERY_SHOWN:
+            query = hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()
+        state = [self.page, self.sub_page, query, self.number, self.item, sorted(self.visited)]
+        return json.dumps([*state, sorted(self.options)])
+
+
+def parse_action(action: str) -> tuple[str, str] | None:
+    """Return name and argument of an action; None if it has not the form `name[argument]`.
+
+    The last `[` that leaves an argument before the last `]` of the first line counts: what the
+    original's greedy regular expression finds, but in linear time.
+    """
+    line = action.partition("\n")[0]
+    end = line.rfind("]")
+    start = line.rfind("[", 1, max(1, end - 1))
+    return None if start < 1 else (line[:start], line[start + 1 : end])
 
 
 class Shop:
@@ -65,12 +79,12 @@ class Shop:
         self, catalogue: Catalogue, show_attributes: bool = False, page_size: int = PAGE_SIZE
     ) -> None:
         self.catalogue = catalogue
-        self._show_attributes, self._page_size = show_attributes, page_size
+        self._show_attributes, self.page_size = show_attributes, page_size
 
     def shown(self, session: Session) -> tuple[int, ...]:
         """Return the products on the current page of results."""
-        start = (session.number - 1) * self._page_size
-        return session.results[start : start + self._page_size] if start >= 0 else ()
+        start = (session.number - 1) * self.page_size
+        return session.results[start : start + self.page_size] if start >= 0 else ()
 
     def clickables(self, session: Session) -> list[str]:
         """Return what can be clicked, in page order; of `search` on the home page only the name."""
@@ -93,10 +107,10 @@ class Shop:
         `search[query]` is accepted everywhere before the purchase, `click[x]` where `x` can be
         clicked (in any case).  A text with another bracket in it is misread, as in the original.
         """
-        match = _ACTION.match(action)
-        if match is None or session.page == "done":
+        parsed = parse_action(action)
+        if parsed is None or session.page == "done":
             return None
-        name, argument = match[1], match[2].lower()
+        name, argument = parsed[0], parsed[1].lower()
         if name == "search":
             return self._search(session, argument)
         if name == "click" and argument != "search" and argument in self.clickables(session):
@@ -105,17 +119,15 @@ class Shop:
 
     def acceptable(self, session: Session) -> list[str]:
         """Return the clicks that are accepted, in page order."""
-        clicks = [f"click[{text}]" for text in self.clickables(session) if text != "search"]
-        return [click for click in clicks if self._reads_back(click)]
+        texts = [text for text in self.clickables(session) if text != "search"]
+        return [
+            f"click[{text}]" for text in texts if parse_action(f"click[{text}]") == ("click", text)
+        ]
 
     def url(self, session: Session) -> str:
         """Return the part of the original's address that its page texts look into."""
         options = json.dumps(dict(session.options))
         return f"{session.item}/{'+'.join(session.keywords)}/{session.number}/{options}"
-
-    def _reads_back(self, click: str) -> bool:
-        match = _ACTION.match(click)
-        return match is not None and match[1] == "click" and match[2] == click[6:-1]
 
     def sub_pages(self) -> tuple[str, ...]:
         """Return the names of the buttons that lead to more about a product."""
