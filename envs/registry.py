@@ -151,6 +151,11 @@ def make(env_id: str, **kwargs: Any) -> gymnasium.Env[str, str]:
         ) from error
 
 
+def check_known(env_id: str) -> None:
+    """Raise `UnknownNameError` if nothing of that name is registered; imports no environment."""
+    _spec(env_id)
+
+
 def _spec(env_id: str) -> gymnasium.envs.registration.EnvSpec:
     """Look an id up; `module:namespace/Name-vN` imports `module` first, as in gymnasium."""
     module_name, colon, name = env_id.rpartition(":")

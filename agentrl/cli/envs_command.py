@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SHOWN_PER_PACKAGE = 12
 _STYLES = {"pass": "green", "fail": "bold red", "skip": "dim"}
 _WIDTH = 100
-_INDENT = 20
+_INDENT = 21
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,9 +130,11 @@ def _show(console: Console, result: Result) -> None:
     """Print one line for a check, and what to fix where it failed."""
     from rich.text import Text
 
+    if result.blocked:
+        return
     style = _STYLES[result.status]
     word = result.status.upper() if result.status == "fail" else result.status
-    line = Text.assemble((f"  {word:6}", style), (f"{result.check:12}", "bold"))
+    line = Text.assemble((f"  {word:6}", style), (f"{result.check:13}", "bold"))
     body = "dim" if result.status == "skip" else ""
     _append(line, result.note, body)
     if result.fix:
@@ -145,7 +147,9 @@ def _append(line: Any, text: str, style: str, new_line: bool = False) -> None:
     import textwrap
 
     indent = " " * _INDENT
-    wrapped = textwrap.wrap(text, _WIDTH - _INDENT, break_long_words=False) or [""]
+    wrapped = textwrap.wrap(
+        text, _WIDTH - _INDENT, break_long_words=False, break_on_hyphens=False
+    ) or [""]
     if new_line:
         line.append("\n" + indent)
     line.append(f"\n{indent}".join(wrapped), style)
@@ -162,4 +166,7 @@ def _summarise(console: Console, report: Report, args: argparse.Namespace) -> No
     )
     if report.ok and not args.full and not args.only:
         text += " `--full` tries everything longer."
+    blocked = sum(result.blocked for result in report.results)
+    if blocked:
+        text += f" {blocked} of the skipped need what failed."
     console.print(f"\n{text}", style="green" if report.ok else "bold red", markup=False)

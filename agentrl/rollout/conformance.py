@@ -36,20 +36,25 @@ def worker(subject: Subject) -> str:
 async def _play_in_pool(subject: Subject, episode: Episode) -> str:
     limit = subject.limits.call_seconds
     ids = [subject.env_id]
-    async with EnvPool(1, call_timeout=limit, start_timeout=limit, env_ids=ids) as pool:
-        for _ in range(2):
-            async with pool.lease() as handle:
-                turns = await _turns(subject, handle, episode.task, episode.actions)
-            changed = difference(episode.turns, turns)
-            if changed is not None:
-                raise Violation(
-                    f"In a worker process the episode differs {changed}.",
-                    "rely on nothing that only the main process has",
-                )
-            async with pool.lease() as handle:
-                await _turns(subject, handle, episode.task, [])
-                await _hang(subject, pool, handle)
-    return "same episode; killed at its deadline without a trace"
+    async with EnvPool(2, call_timeout=limit, start_timeout=limit, env_ids=ids) as pool:
+        async with pool.lease() as handle:
+            await _compare(subject, handle, episode)
+        async with pool.lease() as handle:
+            await _turns(subject, handle, episode.task, [])
+            await _hang(subject, handle)
+        async with pool.lease() as handle:
+            await _compare(subject, handle, episode)
+    return "the same episode; killed at its deadline, nothing left"
+
+
+async def _compare(subject: Subject, handle: EnvHandle, episode: Episode) -> None:
+    turns = await _turns(subject, handle, episode.task, episode.actions)
+    changed = difference(episode.turns, turns)
+    if changed is not None:
+        raise Violation(
+            f"In a worker process the episode differs {changed}.",
+            "rely on nothing that only the main process has",
+        )
 
 
 async def _turns(subject: Subject, handle: EnvHandle, task: Task, actions: list[str]) -> list[Turn]:
@@ -66,18 +71,19 @@ async def _turns(subject: Subject, handle: EnvHandle, task: Task, actions: list[
     return turns
 
 
-async def _hang(subject: Subject, pool: EnvPool, handle: EnvHandle) -> None:
+async def _hang(subject: Subject, handle: EnvHandle) -> None:
     """Stop the worker; its next call must fail and leave no process behind."""
     assert handle._worker is not None
     pid = handle._worker.pid
     family = [pid, *descendants(pid)]
     os.kill(pid, signal.SIGSTOP)
-    usual, pool.call_timeout = pool.call_timeout, _STOPPED_SECONDS
+    places = handle._places
+    usual, places.call_timeout = places.call_timeout, _STOPPED_SECONDS
     subject.notify("a call to a worker process that was stopped")
     with suppress(EnvironmentFailure):
         await handle.step("look")
         raise AssertionError("a stopped process answered")
-    pool.call_timeout = usual
+    places.call_timeout = usual
     deadline = time.monotonic() + _GONE_SECONDS
     while (left := [p for p in family if _alive(p)]) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)

@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from dataclasses import asdict
 from typing import Any
 
-from agentrl.envs.conformance.catalogue import CHECKS, Check
-from agentrl.envs.conformance.results import NotApplicable, Result, Violation
+from agentrl.envs.conformance.catalogue import CHECKS
 from agentrl.envs.conformance.subject import Subject
-from agentrl.envs.worker import describe
 
 
 class _Reporter:
@@ -29,21 +26,6 @@ class _Reporter:
             data = data[os.write(self._descriptor, data) :]
 
 
-def run_check(check: Check, subject: Subject) -> Result:
-    """Run one check; whatever it raises becomes its result."""
-    start = time.perf_counter()
-    outcome: dict[str, Any]
-    try:
-        outcome = {"status": "pass", "note": check.load()(subject)}
-    except NotApplicable as reason:
-        outcome = {"status": "skip", "note": str(reason)}
-    except Violation as found:
-        outcome = {"status": "fail", "note": found.problem, "fix": found.fix}
-    except BaseException as error:
-        outcome = {"status": "fail", "note": describe(error), "fix": "make it raise nothing"}
-    return Result(check=check.name, seconds=time.perf_counter() - start, **outcome)
-
-
 def main() -> None:
     """Run the checks of the job."""
     report = _Reporter(int(sys.argv[1]))
@@ -53,7 +35,7 @@ def main() -> None:
     checks = {check.name: check for check in CHECKS}
     for name in job["checks"]:
         report({"doing": f"the check {name!r}"})
-        report({"result": asdict(run_check(checks[name], subject))})
+        report({"result": asdict(checks[name].run(subject))})
     os._exit(0)  # whatever threads or handlers the environment left behind do not matter here
 
 

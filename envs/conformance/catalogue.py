@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from agentrl.envs.conformance.results import NotApplicable, Result, Violation
 from agentrl.envs.conformance.subject import Subject
+from agentrl.envs.worker import describe
 from agentrl.errors import unknown_name
 
 
@@ -25,18 +29,28 @@ class Check:
     function: str
     needed: bool = False
 
-    def load(self) -> Callable[[Subject], str]:
-        """Return the function."""
+    def run(self, subject: Subject) -> Result:
+        """Run the check in this process; whatever is raised becomes its result."""
+        start = time.perf_counter()
         module, _, name = self.function.partition(":")
-        found: Callable[[Subject], str] = getattr(importlib.import_module(module), name)
-        return found
+        function: Callable[[Subject], str] = getattr(importlib.import_module(module), name)
+        outcome: dict[str, Any]
+        try:
+            outcome = {"status": "pass", "note": function(subject)}
+        except NotApplicable as reason:
+            outcome = {"status": "skip", "note": str(reason)}
+        except Violation as found:
+            outcome = {"status": "fail", "note": found.problem, "fix": found.fix}
+        except BaseException as error:
+            outcome = {"status": "fail", "note": describe(error), "fix": "make it raise nothing"}
+        return Result(check=self.name, seconds=time.perf_counter() - start, **outcome)
 
 
 _HERE = "agentrl.envs.conformance"
 
 CHECKS = (
-    Check("import", f"{_HERE}.structure:import_cost"),
     Check("class", f"{_HERE}.structure:class_attributes", needed=True),
+    Check("import", f"{_HERE}.structure:import_cost"),
     Check("start", f"{_HERE}.structure:start", needed=True),
     Check("panels", f"{_HERE}.panels:panels"),
     Check("api", f"{_HERE}.structure:gymnasium_interface"),

@@ -37,6 +37,7 @@ class Result:
         note: what was seen, or why it was skipped.
         fix: how to mend a failure.
         seconds: how long it took.
+        blocked: it was skipped because a check that it needs failed.
     """
 
     check: str
@@ -44,6 +45,7 @@ class Result:
     note: str = ""
     fix: str = ""
     seconds: float = 0.0
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,12 @@ class Subject:
     @cached_property
     def env_class(self) -> type[TextEnv]:
         """The environment's class."""
-        with self.calling("the import", "make the module importable and the class reachable"):
+        advice = "see that the id is registered, and that its module and class can be imported"
+        self.notify(f"the import of {self.env_id!r}")
+        try:
             return registry.env_class(self.env_id)
+        except AgentRLError as error:
+            raise Violation(str(error), advice) from error
 
     def panel(self, split: str) -> TaskPanel:
         """Return the panel of a split."""

@@ -48,10 +48,11 @@ def check_environment(
             on_result(result)
             check, *pending = pending
             if result.status == "fail" and check.needed:
-                for blocked in pending:
+                for other in pending:
                     note = f"not run, because `{check.name}` failed"
-                    results.append(Result(check=blocked.name, status="skip", note=note))
-                    on_result(results[-1])
+                    skipped = Result(check=other.name, status="skip", note=note, blocked=True)
+                    results.append(skipped)
+                    on_result(skipped)
                 return Report(subject.env_id, results)
     return Report(subject.env_id, results)
 

@@ -94,7 +94,9 @@ LONGEST_COMMAND = 197
 def printable_ascii(action: str) -> str:
     """Reduce an action to at most `LONGEST_COMMAND` printable ASCII characters on one line.
 
-    Other characters crash the Z-machine interpreter, longer input is cut by it.
+    Other characters crash the Z-machine interpreter, longer input is cut by it.  Backslashes go,
+    too: they begin commands to the interpreter itself, after which it waits for more input forever.
     """
     one_line = " ".join(action.split())
-    return "".join(c for c in one_line if " " <= c <= "~")[:LONGEST_COMMAND].strip()
+    kept = (c for c in one_line if " " <= c <= "~" and c != "\\")
+    return "".join(kept)[:LONGEST_COMMAND].strip()

@@ -274,6 +274,7 @@ def test_an_impossible_game_does_not_stop_the_others(
         ("gö \x1b[1mnorth 你", "g [1mnorth"),
         ("", ""),
         ("x" * 300, "x" * 197),
+        ("\\help \\north", "help north"),
     ],
 )
 def test_actions_are_reduced_to_printable_ascii(text: str, action: str):
