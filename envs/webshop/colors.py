@@ -7,7 +7,7 @@ serves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 _OWN = (
     "amber apricot aqua azure beige black blue bronze brown burgundy charcoal coral cream crimson "
@@ -19,7 +19,10 @@ _OWN = (
 OWN_COLORS = tuple(_OWN.split())
 
 
-def normalize_color(option: str | tuple[str, str], colors: Sequence[str]) -> str | tuple[str, str]:
+@lru_cache(maxsize=4096)
+def normalize_color(
+    option: str | tuple[str, str], colors: tuple[str, ...]
+) -> str | tuple[str, str]:
     """Return the first colour of the list that an option contains, or else the option.
 
     In a text a colour may stand anywhere (`dark red`, but also `tangerine` for `tan`); a pair

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from agentrl.envs.webshop.goals import Goal
 from agentrl.envs.webshop.pages import Session, Shop
@@ -81,12 +81,21 @@ def _plan(product: Product, goal: Goal, colors: tuple[str, ...]) -> dict[str, st
     for position in range(len(goal.goal_options)):
         if position in options_matched(goal, tuple(plan.values()), colors):
             continue
-        named = wished[position : position + 1]
-        fitting = [v for v in owner if position in options_matched(goal, (v,), colors)]
-        fitting.sort(key=lambda value: (value not in named, owner[value] in plan, len(value)))
-        for value in [*fitting[:1], *(v for v in named if v in owner)][:1]:
+        named = [value for value in wished[position : position + 1] if value in owner]
+        fitting = _fitting(named, goal, position, colors)
+        if not fitting:
+            fitting = _fitting(owner, goal, position, colors)
+            fitting.sort(key=lambda value: (owner[value] in plan, len(value)))
+        for value in [*fitting, *named][:1]:
             plan[owner[value]] = value
     return plan
+
+
+def _fitting(
+    values: Iterable[str], goal: Goal, position: int, colors: tuple[str, ...]
+) -> list[str]:
+    """Return the values that fulfil one of the goal's options."""
+    return [value for value in values if position in options_matched(goal, (value,), colors)]
 
 
 def _named_values(goal: Goal) -> tuple[str, ...]:

@@ -66,6 +66,12 @@ def parse_action(action: str) -> tuple[str, str] | None:
     return None if start < 1 else (line[:start], line[start + 1 : end])
 
 
+def _can_be_named(text: str) -> bool:
+    """Return True if `click[text]` is read as a click on `text`."""
+    well_formed = bool(text) and "\n" not in text and "[" not in text[:-1]
+    return well_formed and text != "search" and text == text.lower()
+
+
 class Shop:
     """Moves through a catalogue.
 
@@ -119,10 +125,7 @@ class Shop:
 
     def acceptable(self, session: Session) -> list[str]:
         """Return the clicks that are accepted, in page order."""
-        texts = [text for text in self.clickables(session) if text != "search"]
-        return [
-            f"click[{text}]" for text in texts if parse_action(f"click[{text}]") == ("click", text)
-        ]
+        return [f"click[{text}]" for text in self.clickables(session) if _can_be_named(text)]
 
     def url(self, session: Session) -> str:
         """Return the part of the original's address that its page texts look into."""

@@ -5,7 +5,7 @@ Follows princeton-nlp/WebShop:web_agent_site/engine/goal.py with the fuzzy compa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -59,7 +59,7 @@ def judge(
     goal: Goal,
     price: float,
     chosen: Mapping[str, str],
-    colors: Sequence[str],
+    colors: tuple[str, ...],
     noun_tagger: NounTagger = likely_nouns,
     type_mode: str = "heuristic",
 ) -> Judgement:
@@ -99,7 +99,7 @@ def judge(
     )
 
 
-def options_matched(goal: Goal, chosen: tuple[str, ...], colors: Sequence[str]) -> list[int]:
+def options_matched(goal: Goal, chosen: tuple[str, ...], colors: tuple[str, ...]) -> list[int]:
     """Return which of the goal's options some chosen value matches, by position.
 
     A synthetic goal's option is compared as the text of its pair, as in the original.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from agentrl.errors import ConfigError, DataError, unknown_name
+from agentrl.errors import DataError, unknown_name
 
 CHUNK = 4 << 20
 """Characters read at a time."""
@@ -183,12 +183,6 @@ class _Reader:
         return DataError(f"{str(self._path)!r} is not the JSON it should be: {why}. Fetch it anew.")
 
 
-def full_or_small(folder: Path) -> list[str]:
-    """Return the catalogues whose two files are in a folder.
-
-    Raises:
-        ConfigError: the folder does not exist.
-    """
-    if not folder.is_dir():
-        raise ConfigError(f"{str(folder)!r} is not a folder.")
+def complete(folder: Path) -> list[str]:
+    """Return the catalogues whose two files are in a folder."""
     return [name for name, files in NAMES.items() if all(_existing(folder, f) for f in files)]
