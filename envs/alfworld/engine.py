@@ -8,16 +8,17 @@ commands and outcomes equal those of `textworld.envs.PddlEnv`; tests compare the
 from __future__ import annotations
 
 import hashlib
+import json
 from bisect import insort
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agentrl.envs.alfworld.aim import aim_of
+from agentrl.envs.alfworld.indexing import signature_key
 from agentrl.envs.alfworld.names import readable_names
 from agentrl.envs.alfworld.text import Entity, Facts, Mapped, TextWriter
-from agentrl.envs.alfworld.translation import Compact, signature_key
+from agentrl.envs.alfworld.translation import Compact
 
 INTRODUCTION = [["rule", "intro"]]
 NOTHING = "Nothing happens."
@@ -26,6 +27,7 @@ NOTHING = "Nothing happens."
 class Operator(NamedTuple):
     """A grounded action; masks are sets of atoms as bits."""
 
+    number: int
     action: str
     objects: tuple[str, ...]
     needs: int
@@ -52,27 +54,30 @@ class CompactGame:
     """A game; holds nothing that changes but caches, and is shared by all who play it."""
 
     def __init__(self, compact: Compact) -> None:
-        self.types: Mapping[str, str] = compact["types"]
-        self.walkthrough: list[str] = compact["walkthrough"]
-        self.aim = aim_of(compact["aim"])
-        self._atoms = [(name, tuple(objects)) for name, objects in compact["atoms"]]
+        self._objects: list[str] = [name for name, _ in compact["objects"]]
+        self._types = dict(compact["objects"])
+        self._atoms = compact["atoms"]
         self._actions = compact["actions"]
-        self.operators = [_operator(*fields) for fields in compact["operators"]]
+        self._fixed = set(compact["fixed"])
+        self._raw: list[str] = compact["operators"]
+        self._operators: dict[int, Operator] = {}
+        self._buckets: list[tuple[int, list[Operator] | list[int]]] = [
+            (1 << atom if atom >= 0 else 0, numbers) for atom, numbers in compact["buckets"]
+        ]
         self._layers = [
             [(*_masks(body), literal) for body, literal in layer] for layer in compact["layers"]
         ]
         self._goal = _masks(compact["goal"])
-        self._derived = _bits(compact["derived"])
+        self._derived, self._read = _bits(compact["derived"]), _bits(compact["read"])
         self._defaults = _bits(compact["initial"]) & self._derived
-        facts = _grouped(((name, tuple(objects)) for name, objects in compact["facts"]), self.types)
+        self._commands: dict[int, str] = {}
+        facts = {key: tuple(map(self._ids, rows)) for key, rows in compact["facts"].items()}
         self.names = readable_names({o for rows in facts.values() for row in rows for o in row})
-        entities = {o: Entity(o, self.types[o], name) for o, name in self.names.items()}
+        entities = {o: Entity(o, self._types[o], name) for o, name in self.names.items()}
         self._writer = TextWriter(compact["rules"], compact["queries"], entities)
         self.initial = State(self._closed(_bits(compact["initial"])), facts)
-        self._buckets = _buckets(self.operators)
-        self._fixed = self._fixed_templates()
-        self._commands: dict[int, str] = {}
-        self._anchor_mask = self._read_atoms(compact)
+        self.walkthrough: list[str] = compact["walkthrough"]
+        self.aim = aim_of(compact["aim"])
 
     def commands(self, state: State) -> dict[str, int]:
         """Return the admissible commands and for each the operator that it means."""
@@ -83,13 +88,33 @@ class CompactGame:
 
     def apply(self, state: State, number: int) -> State:
         """Return the state after an operator."""
-        operator, atoms = self.operators[number], state.atoms
+        operator, atoms = self.operator(number), state.atoms
         facts = dict(state.facts)
         for needs, needs_not, literal in operator.effects:
             self._change_facts(facts, literal)
             if state.atoms & needs == needs and not state.atoms & needs_not:
                 atoms = _with(atoms, literal)
         return State(self._closed(atoms), facts)
+
+    def operator(self, number: int) -> Operator:
+        """Return an operator; most are never needed, so they are built on demand."""
+        operator = self._operators.get(number)
+        if operator is None:
+            action, objects, needs, effects = json.loads(self._raw[number])
+            operator = self._operators[number] = Operator(
+                number,
+                action,
+                self._ids(objects),
+                *_masks(needs),
+                tuple((*_masks(conditions), literal) for conditions, literal in effects),
+            )
+        return operator
+
+    def grounded(self, action: str) -> Iterator[tuple[str, ...]]:
+        """Yield the objects of every operator of an action, possible now or not."""
+        for text in self._raw:
+            if text.startswith(f'["{action}",'):
+                yield self._ids(json.loads(text)[1])
 
     def won(self, state: State) -> bool:
         """Return whether the goal holds."""
@@ -102,7 +127,7 @@ class CompactGame:
 
     def feedback(self, state: State, number: int) -> str:
         """Return what is said after an operator; `state` is the state it led to."""
-        operator = self.operators[number]
+        operator = self.operator(number)
         return self._writer.write(
             self._actions[operator.action][2], self._mapping(operator), state.facts
         )
@@ -112,21 +137,26 @@ class CompactGame:
 
         What was merely looked at (`checked`) does not count.
         """
-        return hashlib.sha256(b"%x" % (state.atoms & self._anchor_mask)).hexdigest()[:16]
+        return hashlib.sha256(b"%x" % (state.atoms & self._read)).hexdigest()[:16]
 
     def facts_of(self, state: State) -> set[tuple[str, tuple[str, ...]]]:
         """Return all facts as `(predicate, objects)`; for experts."""
         return {
-            (key.partition("(")[0], objects) for key, rows in state.facts.items() for objects in rows
+            (key.partition("(")[0], objects)
+            for key, rows in state.facts.items()
+            for objects in rows
         }
 
     def _applicable(self, atoms: int) -> list[int]:
         found = []
-        for key, bucket in self._buckets:
+        for place, (key, bucket) in enumerate(self._buckets):
             if atoms & key == key:
-                for number, needs, needs_not in bucket:
-                    if atoms & needs == needs and not atoms & needs_not:
-                        found.append(number)
+                if isinstance(bucket[0], int):
+                    bucket = [self.operator(number) for number in bucket]
+                    self._buckets[place] = key, bucket
+                for operator in bucket:
+                    if atoms & operator.needs == operator.needs and not atoms & operator.needs_not:
+                        found.append(operator.number)
         found.sort()
         return found
 
@@ -134,11 +164,11 @@ class CompactGame:
         known = self._commands.get(number)
         if known is not None:
             return known
-        operator = self.operators[number]
+        operator = self.operator(number)
         mapping = self._mapping(operator)
         text = self._writer.write(self._actions[operator.action][1], mapping, state.facts)
         if "{" in text or "}" in text:
-            text = text.format(**{o: entity for o, entity in self.names.items()})
+            text = text.format(**self.names)
         if operator.action in self._fixed:
             self._commands[number] = text
         return text
@@ -166,9 +196,10 @@ class CompactGame:
 
         So does `PddlState.apply` of TextWorld, and texts depend on it.
         """
-        name, objects = self._atoms[literal if literal >= 0 else -literal - 1]
+        name, numbers = self._atoms[literal if literal >= 0 else -literal - 1]
         added, removed = (name, "not_" + name) if literal >= 0 else ("not_" + name, name)
-        types = tuple(self.types[o] for o in objects)
+        objects = self._ids(numbers)
+        types = [self._types[o] for o in objects]
         key = signature_key(removed, types)
         if objects in facts.get(key, ()):
             facts[key] = tuple(row for row in facts[key] if row != objects)
@@ -178,48 +209,8 @@ class CompactGame:
             insort(rows, objects)
             facts[key] = tuple(rows)
 
-    def _fixed_templates(self) -> set[str]:
-        """Return the actions whose commands never change."""
-        changing = set()
-        for operator in self.operators:
-            for _, _, literal in operator.effects:
-                name, objects = self._atoms[literal if literal >= 0 else -literal - 1]
-                types = tuple(self.types[o] for o in objects)
-                changing |= {signature_key(name, types), signature_key("not_" + name, types)}
-        return {
-            name
-            for name, (_, template, _) in self._actions.items()
-            if not self._writer.signatures_read(template) & changing
-        }
-
-    def _read_atoms(self, compact: Compact) -> int:
-        """Return the atoms that any condition reads."""
-        mask = self._goal[0] | self._goal[1]
-        for operator in self.operators:
-            mask |= operator.needs | operator.needs_not
-            for needs, needs_not, _ in operator.effects:
-                mask |= needs | needs_not
-        for layer in self._layers:
-            for needs, needs_not, _ in layer:
-                mask |= needs | needs_not
-        names = {
-            key.partition("(")[0].removeprefix("not_")
-            for query in compact["queries"].values()
-            for keys, _ in query
-            for key in keys
-        }
-        return mask | _bits(n for n, (name, _) in enumerate(self._atoms) if name in names)
-
-
-def _operator(
-    action: str, objects: list[str], needs: list[int], effects: list[tuple[list[int], int]]
-) -> Operator:
-    return Operator(
-        action,
-        tuple(objects),
-        *_masks(needs),
-        tuple((*_masks(conditions), literal) for conditions, literal in effects),
-    )
+    def _ids(self, numbers: list[int]) -> tuple[str, ...]:
+        return tuple([self._objects[number] for number in numbers])
 
 
 def _masks(literals: Iterable[int]) -> tuple[int, int]:
@@ -237,34 +228,3 @@ def _bits(numbers: Iterable[int]) -> int:
 
 def _with(atoms: int, literal: int) -> int:
     return atoms | 1 << literal if literal >= 0 else atoms & ~(1 << (-literal - 1))
-
-
-def _grouped(facts: Iterable[tuple[str, tuple[str, ...]]], types: Mapping[str, str]) -> Facts:
-    groups: dict[str, set[tuple[str, ...]]] = {}
-    for name, objects in facts:
-        key = signature_key(name, tuple(types[o] for o in objects))
-        groups.setdefault(key, set()).add(objects)
-    return {key: tuple(sorted(rows)) for key, rows in groups.items()}
-
-
-def _buckets(operators: list[Operator]) -> list[tuple[int, list[tuple[int, int, int]]]]:
-    """Group operators by the atom they need that the fewest operators need.
-
-    Few of these atoms hold at a time, so most operators are never looked at.
-    """
-    atoms_of = [_numbers(operator.needs) for operator in operators]
-    wanted = Counter(number for numbers in atoms_of for number in numbers)
-    buckets: dict[int, list[tuple[int, int, int]]] = {}
-    for number, (operator, atoms) in enumerate(zip(operators, atoms_of, strict=True)):
-        key = 1 << min(atoms, key=lambda n: wanted[n]) if atoms else 0
-        buckets.setdefault(key, []).append((number, operator.needs, operator.needs_not))
-    return list(buckets.items())
-
-
-def _numbers(mask: int) -> list[int]:
-    numbers = []
-    while mask:
-        lowest = mask & -mask
-        numbers.append(lowest.bit_length() - 1)
-        mask ^= lowest
-    return numbers

@@ -19,10 +19,10 @@ from agentrl.types import TaskPanel
 class ALFWorldEnv(TextEnv):
     """An ALFWorld household task as text.
 
-    The reward of a step is `win_reward` (10) where it solves the task, else 0.  `terminated` when the
-    task is solved, `truncated` after `max_steps` (50) steps; a task cannot be lost.  A command counts
-    only if it is one of the admissible ones (spaces around it aside); any other is answered with
-    `Nothing happens.`, changes nothing, and sets `action_valid` to False.
+    The reward of a step is `win_reward` (10) where it solves the task, else 0.  `terminated` when
+    the task is solved, `truncated` after `max_steps` (50) steps; a task cannot be lost.  A command
+    counts only if it is one of the admissible ones (spaces around it aside); any other is answered
+    with `Nothing happens.`, changes nothing, and sets `action_valid` to False.
 
     The constructor's arguments are defaults for `reset(options=...)`; both take the fields of
     `agentrl.envs.alfworld.options.Options`.  Without the option `game` a game is generated from the
@@ -33,7 +33,7 @@ class ALFWorldEnv(TextEnv):
     prompt: ClassVar[Prompt] = PROMPTS["step"]
     prompts: ClassVar[Mapping[str, Prompt]] = PROMPTS
     preload: ClassVar[tuple[str, ...]] = ("agentrl.envs.alfworld.store",)
-    placement: ClassVar[Placement] = Placement(memory_mib=40, start_seconds=0.1)
+    placement: ClassVar[Placement] = Placement(memory_mib=40, start_seconds=0.1, fork_process=True)
 
     def __init__(self, **defaults: Any) -> None:
         self._defaults = defaults

@@ -1,7 +1,7 @@
 """A hand-coded expert that sees the whole state and wins from wherever it is asked.
 
-It knows where everything lies, so it shows what to do and not how to search.  Each call decides from
-the state alone: what was done before, by whomever, does not matter.
+It knows where everything lies, so it shows what to do and not how to search.  Each call decides
+from the state alone: what was done before, by whomever, does not matter.
 """
 
 from __future__ import annotations
@@ -62,22 +62,17 @@ class Expert:
         """What the game asks for."""
         return self._aim
 
-    def name(self, object_id: str) -> str:
-        """Return the name of an object."""
-        return self._game.names[object_id]
-
     def _pairs(self, action: str, first: int, second: int) -> dict[str, set[str]]:
         pairs: dict[str, set[str]] = {}
-        for operator in self._game.operators:
-            if operator.action == action:
-                pairs.setdefault(operator.objects[first], set()).add(operator.objects[second])
+        for objects in self._game.grounded(action):
+            pairs.setdefault(objects[first], set()).add(objects[second])
         return pairs
 
     def _command(self, wish: Fact, commands: Mapping[str, int]) -> str | None:
         """Return the admissible command of an action on the given objects."""
         action, objects = wish
         for command, number in commands.items():
-            operator = self._game.operators[number]
+            operator = self._game.operator(number)
             if operator.action == action and set(objects) <= set(operator.objects):
                 return command
         return None
@@ -182,7 +177,11 @@ class _View:
 
     def _effort(self, item: str) -> tuple[bool, tuple[bool, bool, str], str]:
         wanted = self._expert.aim.wanted
-        return bool(wanted) and not self._has(wanted, item), self._distance(self._within[item]), item
+        return (
+            bool(wanted) and not self._has(wanted, item),
+            self._distance(self._within[item]),
+            item,
+        )
 
     def _closed(self, receptacle: str) -> bool:
         return self._has("openable", receptacle) and not self._has("opened", receptacle)

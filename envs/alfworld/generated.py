@@ -118,9 +118,12 @@ def _place(rng: random.Random, world: _World, task_type: str) -> _Plan | None:
         return None
     kind = rng.choice(present)
     items = [o for o, k in world.objects.items() if k == kind]
-    free = [r for r in world.places(kind) if all(
-        world.receptacles[r] != world.receptacles[world.within[o]] for o in items
-    ) and world.receptacles[r] != appliance]
+    free = [
+        r
+        for r in world.places(kind)
+        if all(world.receptacles[r] != world.receptacles[world.within[o]] for o in items)
+        and world.receptacles[r] != appliance
+    ]
     if not free:
         return None
     target = rng.choice(free)
@@ -160,7 +163,8 @@ def _look(rng: random.Random, world: _World) -> _Plan | None:
     goal = (
         "(exists (?a - agent ?l - location ?r - receptacle ?lamp - object ?o - object) (and "
         "(objectType ?lamp DeskLampType) (isToggled ?lamp) (inReceptacle ?lamp ?r) "
-        f"(receptacleAtLocation ?r ?l) (atLocation ?a ?l) (objectType ?o {kind}Type) (holds ?a ?o)))"
+        "(receptacleAtLocation ?r ?l) (atLocation ?a ?l) "
+        f"(objectType ?o {kind}Type) (holds ?a ?o)))"
     )
     steps = [("take", item, world.within[item]), ("use", lamp, stand)]
     return _Plan(f"look at {kind.lower()} under the desklamp", goal, steps)

@@ -1,8 +1,9 @@
 """TextWorld's text grammar (`.twl2`), parsed into plain values.
 
-A document has blocks `grammar :: \"\"\"{rules as JSON}\"\"\";` and `action NAME { template :: "...";
-feedback :: "..."; grammar :: \"\"\"...\"\"\"; }`.  The strings inside are parsed by TextWorld's own
-parser, which takes milliseconds for each, so results are kept: between games only the goal differs.
+A document has blocks `grammar :: <rules as JSON>;` and `action NAME { template :: "...";
+feedback :: "..."; grammar :: <rules>; }`, rules in triple quotes.  The strings inside are parsed by
+TextWorld's own parser, which takes milliseconds for each, so results are kept: between games only
+the goal differs.
 
 Symbols are JSON values: `["text", s]`, `["rule", name]`, `["eval", expression]`,
 `["each", symbol, query or None]` and `["list", symbol]` (a list of what an "each" gives).

@@ -1,7 +1,7 @@
 """Our own household: the PDDL domain and text grammar of generated games.
 
-Written for AgentRL.  Predicates, commands and the order of parameters follow the published games, so
-that agents and the expert play both; rooms, goals and texts are ours.
+Written for AgentRL.  Predicates, commands and the order of parameters follow the published games,
+so that agents and the expert play both; rooms, goals and texts are ours.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ GRAMMAR = '''\
 grammar :: """{
   "intro": [{"rhs": "You stand in the doorway of a room. You can see #places#.\\n\\n#task#"}],
   "task": [{"rhs": "Your task is to: UNKNOWN GOAL."}],
-  "places": [{"rhs": "[{#one(r)# | receptacleatlocation(r:receptacle, l:location)}]"}],
+  "places": [{"rhs": "[{#one(r)# | HERE}]"}],
   "one(r)": [{"rhs": "{r.indefinite} {r.name}"}],
   "content": [
     {"condition": "openable(r:receptacle) & opened(r:receptacle)",
@@ -101,8 +101,8 @@ grammar :: """{
     {"condition": "isclean(o:object)", "rhs": "clean"},
     {"rhs": "ordinary"}],
   "surroundings": [
-    {"condition": "atlocation(a:agent, l:location) & receptacleatlocation(r:receptacle, l:location)",
-     "rhs": "You are at the [{r.name | atlocation(a:agent, l:location) & receptacleatlocation(r:receptacle, l:location)}]."},
+    {"condition": "atlocation(a:agent, l:location) & HERE",
+     "rhs": "You are at the [{r.name | atlocation(a:agent, l:location) & HERE}]."},
     {"rhs": "You stand in the doorway of a room. You can see #places#."}],
   "hands": [
     {"condition": "holdsany(a:agent)",
@@ -148,4 +148,4 @@ action CoolObject {
   feedback :: "You cool the {o.name} in the {r.name}.";
 }
 action ToggleObject { template :: "use {o}"; feedback :: "You switch the {o.name} on."; }
-'''
+'''.replace("HERE", "receptacleatlocation(r:receptacle, l:location)")

@@ -1,8 +1,8 @@
 """Reads the games of a split from the layouts in which users have them.
 
-    json_2.1.1/<split>/<type-object-...>/<trial>/game.tw-pddl   as `alfworld-download` leaves them
-    <split>.jsonl.xz with domain.pddl and grammar.twl2          one record a line
-    <split>.sqlite                                              our own (`packed`)
+json_2.1.1/<split>/<type-object-...>/<trial>/game.tw-pddl   as `alfworld-download` leaves them
+<split>.jsonl.xz with domain.pddl and grammar.twl2          one record a line
+<split>.sqlite                                              our own (`packed`)
 """
 
 from __future__ import annotations

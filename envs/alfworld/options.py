@@ -36,7 +36,7 @@ class Options:
     expert: bool = False
     """Put `expert_action` into `info`."""
     engine: Literal["compact", "textworld"] = "compact"
-    """`compact`: our engine, same texts; `textworld`: TextWorld's `PddlEnv`, a hundred times slower."""
+    """`compact`: our engine, with the same texts; `textworld`: TextWorld's `PddlEnv`."""
 
     def __post_init__(self) -> None:
         _one_of("split", self.split, SPLITS)

@@ -71,9 +71,7 @@ class PackedSplit:
     def read(self, game_id: str) -> dict[str, Any] | None:
         """Return a game's content; None if there is none of that id."""
         with self._connection() as connection:
-            row = connection.execute(
-                "select record from games where id = ?", (game_id,)
-            ).fetchone()
+            row = connection.execute("select record from games where id = ?", (game_id,)).fetchone()
             if row is None:
                 return None
             content: dict[str, Any] = json.loads(zlib.decompress(row[0]))

@@ -1,7 +1,6 @@
 """Plays with TextWorld's own engine, `textworld.envs.PddlEnv`, unchanged.
 
-The reference for our engine (`engine`), and what plays if TextWorld's releases ever differ.  A reset
-takes about a second and a step 50 ms.
+The reference for our engine (`engine`).  A reset takes about a second and a step 50 ms.
 """
 
 from __future__ import annotations

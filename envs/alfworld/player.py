@@ -92,7 +92,8 @@ class CompactPlayer:
         self._expert = Expert(game, game.aim) if game.aim else None
         text = game.introduction()
         self.task = goal_sentence(text)
-        self._look(text)
+        self._commands: dict[str, int] = {}
+        self._frame = self._look(text)
 
     def frame(self) -> Frame:
         """Return the current situation."""
@@ -107,7 +108,7 @@ class CompactPlayer:
             return self._frame
         self._state = self._game.apply(self._state, number)
         self._script.follow(command)
-        self._look(self._game.feedback(self._state, number))
+        self._frame = self._look(self._game.feedback(self._state, number))
         return self._frame
 
     def advise(self) -> str | None:
@@ -127,12 +128,10 @@ class CompactPlayer:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _look(self, text: str) -> None:
+    def _look(self, text: str) -> Frame:
         game, state = self._game, self._state
         self._commands = game.commands(state)
-        self._frame = Frame(
-            text, sorted(self._commands), True, game.won(state), game.anchor(state)
-        )
+        return Frame(text, sorted(self._commands), True, game.won(state), game.anchor(state))
 
 
 def goal_sentence(introduction: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,44 +97,73 @@ def prepare(wanted: Iterable[Wanted], workers: int | None = None, quiet: bool = 
     missing = list({w.digest: w for w in wanted if not stored_path(w.digest).exists()}.values())
     if not missing:
         return 0
+    todo: queue.SimpleQueue[Wanted] = queue.SimpleQueue()
+    for item in missing:
+        todo.put(item)
     count = min(workers or os.cpu_count() or 1, len(missing))
-    chunks = [missing[i :: count * 8] for i in range(min(count * 8, len(missing)))]
-    errors: list[str] = []
     with (
         progress_bar("Translating games", len(missing), quiet) as advance,
         ThreadPoolExecutor(count) as pool,
     ):
-        for done in as_completed([pool.submit(_translate_chunk, c, advance) for c in chunks]):
-            errors += done.result()
+        errors = [
+            e for part in pool.map(lambda _: _drain(todo, advance), range(count)) for e in part
+        ]
     if errors:
         raise DataError(errors[0])
     return len(missing)
 
 
-def _translate_chunk(chunk: list[Wanted], advance: Callable[[], None]) -> list[str]:
-    """Have a fresh interpreter translate games; return what went wrong.
+def _drain(todo: queue.SimpleQueue[Wanted], advance: Callable[[], None]) -> list[str]:
+    """Serve the queue with one translating process; return what went wrong.
 
-    It neither imports the caller's `__main__` nor inherits its threads.
+    A fresh interpreter: it neither imports the caller's `__main__` nor inherits its threads.
     """
-    lines = [json.dumps([w.digest, dict(w.options), w.seed]) for w in chunk]
-    try:
-        finished = subprocess.run(
-            [sys.executable, "-m", "agentrl.envs.alfworld.translate"],
-            input="\n".join(lines),
-            capture_output=True,
-            text=True,
-            timeout=TRANSLATION_TIMEOUT_SECONDS * len(chunk),
-        )
-        answers = [json.loads(line) for line in finished.stdout.splitlines()]
-        reason = finished.stderr.strip()[-300:]
-    except subprocess.TimeoutExpired:
-        answers, reason = [], "it took too long"
-    for _ in chunk:
-        advance()
-    errors = [answer for answer in answers if answer]
-    if len(answers) < len(chunk) and not errors:
-        errors = [f"The process translating ALFWorld games failed: {reason}"]
+    errors: list[str] = []
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentrl.envs.alfworld.translate"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        assert process.stdin is not None
+        while process.poll() is None:
+            try:
+                wanted = todo.get_nowait()
+            except queue.Empty:
+                break
+            if message := _request(process, wanted):
+                errors.append(message)
+            advance()
+        process.stdin.close()
+        if errors:
+            process.kill()
     return errors
+
+
+def _request(process: subprocess.Popen[str], wanted: Wanted) -> str:
+    """Have one game translated; return an error message or nothing."""
+    assert process.stdin is not None and process.stdout is not None
+    watchdog = threading.Timer(TRANSLATION_TIMEOUT_SECONDS, process.kill)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        process.stdin.write(json.dumps([dict(wanted.options), wanted.seed]) + "\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+    except OSError:
+        answer = ""
+    finally:
+        watchdog.cancel()
+    if not answer:
+        process.kill()
+        name = wanted.options.get("game") or f"generated from seed {wanted.seed}"
+        return (
+            f"The process translating ALFWorld game {name!r} died or took longer than "
+            f"{TRANSLATION_TIMEOUT_SECONDS:.0f} s."
+        )
+    return str(json.loads(answer))
 
 
 def _translated(label: str, content: Content) -> Compact:
@@ -158,6 +189,7 @@ def _store(digest: str, compact: Compact) -> None:
     path = stored_path(digest)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = zlib.compress(json.dumps(compact, separators=(",", ":")).encode(), 6)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".making-", delete=False) as file:
-        file.write(data)
-    os.replace(file.name, path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".making-") as folder:
+        scratch = Path(folder) / path.name
+        scratch.write_bytes(data)
+        os.replace(scratch, path)

@@ -77,21 +77,6 @@ class TextWriter:
             self._expand(symbol, Context(variables, mapping), facts, out)
         return "".join(out)
 
-    def signatures_read(self, symbols: list[Any]) -> set[str]:
-        """Return the signatures that the text of these symbols depends on."""
-        found: set[str] = set()
-        for kind, *rest in symbols:
-            if kind == "each" and rest[1]:
-                found |= {key for keys, _ in self._queries[rest[1]] for key in keys}
-            if kind in ("each", "list"):
-                found |= self.signatures_read([rest[0]])
-            if kind == "rule":
-                for condition, inner in self._rules.get(rest[0], ()):
-                    if condition:
-                        found |= {key for keys, _ in self._queries[condition] for key in keys}
-                    found |= self.signatures_read(inner)
-        return found
-
     def _expand(self, symbol: list[Any], context: Context, facts: Facts, out: list[str]) -> None:
         kind = symbol[0]
         if kind == "text":

@@ -1,6 +1,6 @@
 """`python -m agentrl.envs.alfworld.translate`: translates the games named on standard input.
 
-A line is `[digest, options, seed]`; the answer is a line with an error message, or with "".
+A line is `[options, seed]`; the answer is a line with an error message, or with "".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agentrl.errors import AgentRLError
 def main() -> None:
     """Serve standard input to its end."""
     for line in sys.stdin:
-        _, options, seed = json.loads(line)
+        options, seed = json.loads(line)
         message = ""
         try:
             found = locate(Options.read(options), seed)

@@ -1,20 +1,28 @@
 """From PDDL to a compact form that is played without the planner.
 
 Fast Downward's translator (through TextWorld) grounds a game: its facts become numbered atoms that
-are true or false, its actions operators over them.  That takes a quarter of a second or more, so the
-result is kept on disk (`store`).  All values are JSON values.
+are true or false, its actions operators over them.  That takes a quarter of a second or more, so
+the result is kept on disk (`store`).  All values are JSON values.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agentrl.envs.alfworld.aim import read_aim
 from agentrl.envs.alfworld.grammar import Grammar, parse_grammar
+from agentrl.envs.alfworld.indexing import (
+    buckets,
+    fixed_actions,
+    grouped_facts,
+    read_atoms,
+    signature_key,
+)
 from agentrl.envs.extras import require
 from agentrl.errors import DataError
 
@@ -24,25 +32,25 @@ FORMAT = 1
 Compact = dict[str, Any]
 """The compact form of a game; see `translate`."""
 
-Signature = tuple[str, tuple[str, ...]]
-
 
 def translate(game: Mapping[str, Any]) -> Compact:
     """Return the compact form of a game.
 
-    A literal is `n` (atom n holds) or `-n - 1` (it does not).
+    Objects are numbers, places in `objects`.  A literal is `n` (atom n holds) or `-n - 1` (not).
 
+        objects     [[id, type], ...]
         atoms       [[predicate, [object, ...]], ...]
         initial     [n, ...] that hold at first
-        operators   [[action, [object, ...], [literal, ...], [[conditions, literal], ...]], ...]
+        operators   ["[action, [object, ...], [literal, ...], [[conditions, literal], ...]]", ...]
+                    as JSON texts, because only few of them are ever needed
         layers      [[[conditions, literal], ...], ...] axioms, lowest layer first
         derived     [n, ...] that axioms decide, at their default values in `initial`
         goal        [literal, ...]
-        facts       [[predicate, [object, ...]], ...] that never change or hold at first
-        types       {object: type}
+        facts       {signature: [[object, ...], ...]} that never change or hold at first, sorted
         actions     {action: [[[parameter, type], ...], template, feedback]}
         rules       {name: [[condition or None, symbols], ...]}
         queries     {condition: [[[signature, ...], [[placeholder, type], ...]], ...]}
+        buckets, fixed, read    see `indexing`
         walkthrough [command, ...]
         aim         fields of `aim.Aim`, or None
 
@@ -60,19 +68,40 @@ def translate(game: Mapping[str, Any]) -> Compact:
     except (Exception, SystemExit) as error:  # the translator exits on a syntax error
         raise DataError(f"The game's PDDL cannot be translated: {error!r}"[:500]) from error
     types = {item.name: item.type_name for item in task.objects}
-    compact["types"] = types
-    compact["facts"] = _initial_facts(task, compact, types)
+    facts = _initial_facts(task, compact, types)
+    changing = _changing(compact, types)
+    known = {*facts, *changing, *(signature_key(*_typed(atom, types)) for atom in compact["atoms"])}
     compact["actions"] = _actions(task, grammar)
     compact["rules"] = grammar.rules
     hierarchy = _hierarchy(task)
-    signatures = _signatures(compact)
     compact["queries"] = {
-        text: [[_matching(name, phs, hierarchy, signatures), phs] for name, phs in query]
+        text: [[_matching(name, phs, hierarchy, known), phs] for name, phs in query]
         for text, query in grammar.queries.items()
     }
+    compact["buckets"] = buckets(compact["operators"])
+    compact["fixed"] = fixed_actions(compact, changing)
+    compact["read"] = read_atoms(compact)
     compact["aim"] = read_aim(game["pddl_problem"])
     compact["walkthrough"] = list(game.get("walkthrough") or [])
-    return compact
+    return _numbered(compact, types, facts)
+
+
+def _numbered(compact: Compact, types: Mapping[str, str], facts: Mapping[str, Any]) -> Compact:
+    """Replace the ids of objects by numbers; ids are long and occur thousands of times."""
+    number = {name: place for place, name in enumerate(types)}
+
+    def numbers(names: Iterable[str]) -> list[int]:
+        return [number[name] for name in names]
+
+    return compact | {
+        "objects": [[name, kind] for name, kind in types.items()],
+        "facts": {key: [numbers(row) for row in rows] for key, rows in facts.items()},
+        "atoms": [[name, numbers(objects)] for name, objects in compact["atoms"]],
+        "operators": [
+            json.dumps([action, numbers(objects), *rest], separators=(",", ":"))
+            for action, objects, *rest in compact["operators"]
+        ],
+    }
 
 
 @contextlib.contextmanager
@@ -136,9 +165,7 @@ def _operator(at: Iterator[str]) -> list[Any]:
     effects = []
     for _ in range(int(next(at))):
         count, *numbers = next(at).split()
-        conditions = [
-            _literal(f"{numbers[2 * i]} {numbers[2 * i + 1]}") for i in range(int(count))
-        ]
+        conditions = [_literal(f"{numbers[2 * i]} {numbers[2 * i + 1]}") for i in range(int(count))]
         atom, before, after = numbers[2 * int(count) :]
         if before != "-1":
             needs.append(_literal(f"{atom} {before}"))
@@ -159,21 +186,35 @@ def _atom(text: str) -> list[Any]:
     return [name, [item for item in rest[:-1].split(", ") if item]]
 
 
-def _initial_facts(task: Any, compact: Compact, types: Mapping[str, str]) -> list[Any]:
+def _initial_facts(task: Any, compact: Compact, types: Mapping[str, str]) -> dict[str, Any]:
     """Return the facts TextWorld starts with: those of the problem, then the atoms that hold."""
-    facts: dict[tuple[str, tuple[str, ...]], None] = {}
+    facts = []
     for fact in task.init:
         if hasattr(fact, "predicate"):
             if fact.predicate != "=":
-                facts[fact.predicate, tuple(fact.args)] = None
+                facts.append((fact.predicate, tuple(fact.args)))
         elif hasattr(fact, "fluent") and fact.fluent.symbol != "total-cost":
             name = str(fact.expression.value)
             if not name.isdigit():  # distances
-                facts[name, tuple(fact.fluent.args)] = None
-    for number in compact["initial"]:
-        name, objects = compact["atoms"][number]
-        facts[name, tuple(objects)] = None
-    return [[name, list(objects)] for name, objects in facts if all(o in types for o in objects)]
+                facts.append((name, tuple(fact.fluent.args)))
+    held = (compact["atoms"][number] for number in compact["initial"])
+    facts += [(name, tuple(objects)) for name, objects in held]
+    return grouped_facts((f for f in facts if all(o in types for o in f[1])), types)
+
+
+def _changing(compact: Compact, types: Mapping[str, str]) -> set[str]:
+    """Return the signatures of facts that effects add or remove, negations included."""
+    atoms = {
+        literal if literal >= 0 else -literal - 1
+        for _, _, _, effects in compact["operators"]
+        for _, literal in effects
+    }
+    typed = [_typed(compact["atoms"][number], types) for number in atoms]
+    return {signature_key(p + name, kinds) for name, kinds in typed for p in ("", "not_")}
+
+
+def _typed(atom: list[Any], types: Mapping[str, str]) -> tuple[str, list[str]]:
+    return atom[0], [types[o] for o in atom[1]]
 
 
 def _actions(task: Any, grammar: Grammar) -> dict[str, Any]:
@@ -198,22 +239,10 @@ def _hierarchy(task: Any) -> Any:
     return hierarchy
 
 
-def _signatures(compact: Compact) -> set[Signature]:
-    """Return the signatures facts can have; changes may leave `not_` facts behind."""
-    types = compact["types"]
-    atoms = [*compact["facts"], *compact["atoms"], *(["not_" + n, o] for n, o in compact["atoms"])]
-    return {(name, tuple(types[o] for o in objects)) for name, objects in atoms}
-
-
 def _matching(
-    name: str, placeholders: list[tuple[str, str]], hierarchy: Any, known: set[Signature]
+    name: str, placeholders: list[tuple[str, str]], hierarchy: Any, known: set[str]
 ) -> list[str]:
     """Return the signatures that a predicate of a query matches, in TextWorld's order."""
     wanted = [hierarchy.get(kind) for _, kind in placeholders]
-    ordered = [tuple(t.name for t in types) for types in hierarchy.multi_subtypes(wanted)]
-    return [signature_key(name, types) for types in ordered if (name, types) in known]
-
-
-def signature_key(name: str, types: tuple[str, ...]) -> str:
-    """Return a text for a predicate and the types of its arguments."""
-    return f"{name}({','.join(types)})"
+    keys = (signature_key(name, (t.name for t in ts)) for ts in hierarchy.multi_subtypes(wanted))
+    return [key for key in keys if key in known]
