@@ -5,6 +5,8 @@ Messages are a 4-byte length and that many bytes of JSON.  The parent asks
     {"call": "warm", "environment": [id, entry point, kwargs]}
     {"call": "reset", "task": ..., "environment": [id, entry point, kwargs]}
     {"call": "step", "action": ...}
+    {"call": "replay", "task": ..., "environment": ..., "actions": [...]}   reset and steps at once;
+                        the value is the last observation
     {"call": "close"}   the value is the process's own memory in MiB, now and then, else None
     {"call": "fork"}    with one end of a new connection as file descriptor; the value is the id of
                         a new process that serves it and holds the same environment
@@ -56,6 +58,8 @@ class Worker:
                 return {"value": self._reset(message)}
             if message["call"] == "step":
                 return {"value": self._step(message["action"])}
+            if message["call"] == "replay":
+                return {"value": self._replay(message)}
             if message["call"] == "warm":
                 _register(*message["environment"])
                 registry.env_class(message["environment"][0]).warm()
@@ -83,6 +87,12 @@ class Worker:
         self._steps += 1
         info = completed(info, observation, self._task, self._steps)
         return observation, reward, terminated, truncated, info
+
+    def _replay(self, message: dict[str, Any]) -> str:
+        observation, _ = self._reset(message)
+        for action in message["actions"]:
+            observation = self._step(action)[0]
+        return observation
 
     def _close(self) -> None:
         env, self._env = self._env, None

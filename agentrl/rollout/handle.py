@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import Any
 
 from agentrl.envs.base import Info
@@ -13,6 +14,8 @@ from agentrl.rollout.processes import WorkerProcess, connect
 from agentrl.types import Task
 
 _CLOSE_CALL_SECONDS = 5.0
+_REPLAY_FACTOR = 4.0
+"""Repeating actions may take this many times as long as they took, beyond the time of one call."""
 
 
 class EnvHandle:
@@ -27,6 +30,7 @@ class EnvHandle:
         self._task: Task | None = None
         self._actions: list[str] = []
         self._observation = ""
+        self._seconds = 0.0  # that the calls of this episode have taken
         self._healthy = True
         self._lock = asyncio.Lock()  # a fork waits for a running step, and a step for a fork
 
@@ -54,18 +58,8 @@ class EnvHandle:
         async with self._lock:
             if self._healthy:
                 await self.take_place(task)
-            self._task = task
-            if self._worker is not None:
-                self._worker.episodes += 1
-                self._worker.tasks.add(task.id)
-            observation, info = await self._call(
-                {
-                    "call": "reset",
-                    "task": task.to_json(),
-                    "environment": self._places.kind(task.env_id).registration,
-                }
-            )
-            self._actions, self._observation = [], observation
+            observation, info = await self._start("reset", task, [])
+            self._observation = observation
             return observation, info
 
     async def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
@@ -76,7 +70,7 @@ class EnvHandle:
         """
         async with self._lock:
             observation, reward, terminated, truncated, info = await self._call(
-                {"call": "step", "action": action}
+                {"call": "step", "action": action}, self._places.call_timeout
             )
             self._actions.append(action)
             self._observation = observation
@@ -148,9 +142,7 @@ class EnvHandle:
         twin = EnvHandle(self._places)
         await twin.take_place(task, timeout)
         try:
-            observation, _ = await twin.reset(task)
-            for action in actions:
-                observation = (await twin.step(action))[0]
+            observation = await twin._start("replay", task, actions, self._seconds)
             if observation != expected:
                 raise ReplayMismatch(
                     f"Environment {task.env_id!r} gave another observation when the "
@@ -162,6 +154,7 @@ class EnvHandle:
             await asyncio.shield(twin.close())
             raise
         self._places.counts.replayed += 1
+        twin._observation = observation
         return twin
 
     async def _forked(self, task: Task, worker: WorkerProcess) -> EnvHandle:
@@ -180,6 +173,7 @@ class EnvHandle:
         twin = EnvHandle(self._places)
         twin._worker, twin._task = copy, task
         twin._actions, twin._observation = list(self._actions), self._observation
+        twin._seconds = self._seconds
         self._places.counts.forked += 1
         return twin
 
@@ -190,7 +184,8 @@ class EnvHandle:
             await connect(copy, ours)
             answer = await worker.call({"call": "fork"}, self._places.call_timeout, theirs)
         except (TimeoutError, ConnectionError) as error:
-            raise await self._lost("fork", task, worker, error) from None
+            timeout = self._places.call_timeout
+            raise await self._lost("fork", task, worker, error, timeout) from None
         finally:
             theirs.close()
         if "error" in answer:  # the process itself is well
@@ -201,27 +196,43 @@ class EnvHandle:
         if not work.cancelled() and work.exception() is None:
             self._places.spawn_task(work.result().close())
 
-    async def _call(self, message: dict[str, Any]) -> Any:
+    async def _start(self, call: str, task: Task, actions: list[str], seconds: float = 0.0) -> Any:
+        """Reset, and repeat actions, which had taken `seconds` elsewhere."""
+        self._task, self._actions, self._seconds = task, actions, 0.0
+        if self._worker is not None:
+            self._worker.episodes += 1
+            self._worker.tasks.add(task.id)
+        message = {
+            "call": call,
+            "task": task.to_json(),
+            "environment": self._places.kind(task.env_id).registration,
+            "actions": actions,
+        }
+        return await self._call(message, self._places.call_timeout + _REPLAY_FACTOR * seconds)
+
+    async def _call(self, message: dict[str, Any], timeout: float) -> Any:
         worker = self._worker
         if worker is None or not self._healthy:
             raise EnvironmentFailure("The environment has failed or was closed before.", "died")
+        started = time.perf_counter()
         try:
-            answer = await worker.call(message, self._places.call_timeout)
+            answer = await worker.call(message, timeout)
         except (TimeoutError, ConnectionError) as error:
-            raise await self._lost(message["call"], self._task, worker, error) from None
+            raise await self._lost(message["call"], self._task, worker, error, timeout) from None
+        self._seconds += time.perf_counter() - started
         if "error" in answer:
             self._healthy = False
             raise _failure(message["call"], self._task, answer["error"], answer["kind"])
         return answer["value"]
 
     async def _lost(
-        self, call: str, task: Task | None, worker: WorkerProcess, error: Exception
+        self, call: str, task: Task | None, worker: WorkerProcess, error: Exception, timeout: float
     ) -> EnvironmentFailure:
         """Give a process up that hangs or has died; returns what to raise."""
         self._healthy = False
         if isinstance(error, TimeoutError):
             self._places.discard(worker, "failed")
-            text = f"no answer within {self._places.call_timeout:g} s"
+            text = f"no answer within {timeout:g} s"
             return _failure(call, task, text, "timeout")
         return _failure(call, task, await self._places.how_it_ended(worker), "died")
 

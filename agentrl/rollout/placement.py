@@ -54,7 +54,7 @@ class Kind:
 
 
 class Budget:
-    """Processes and memory that are taken; a dying process counts until it has gone.
+    """Processes and memory that are taken; the memory of a dying process counts until it has gone.
 
     Args:
         memory_mib: the memory all processes together may take.
@@ -73,11 +73,13 @@ class Budget:
         Args:
             placement: of the new process.
             processes: most processes there may be with it.
-            in_time: count those that are ending as gone.
+            in_time: count the memory of those that are ending as free.
         """
-        taken = self.taken - self._leaving * in_time
         taken_mib = self.taken_mib - self._leaving_mib * in_time
-        return taken < processes and taken_mib + placement.memory_mib <= self.memory_mib
+        return (
+            self.taken - self._leaving < processes
+            and taken_mib + placement.memory_mib <= self.memory_mib
+        )
 
     def take(self, placement: Placement) -> None:
         """Count a process."""

@@ -269,11 +269,9 @@ class Places:
     def _make_room(self, kind: Kind) -> bool:
         """Return True if there is room for a process; else end idle ones to get it in a moment."""
         most = self.size + self._most_spares()
-        if self._budget.fits(kind.placement, most):
-            return True
         while self._idle and not self._budget.fits(kind.placement, most, in_time=True):
             self.discard(self._idle.pop(0), "room")
-        return False
+        return self._budget.fits(kind.placement, most)
 
     def _most_spares(self) -> int:
         return max((kind.placement.warm_spares for kind in self._kinds.values()), default=0)

@@ -314,7 +314,7 @@ def workers_of(pool: EnvPool) -> list[int]:
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_storm_of_kills_hangs_forks_and_cancellations_never_exceeds_the_caps(seed: int):
     envs = (CounterEnv, ReplayedEnv, SlowEnv)
-    size, most = 5, 9  # 9 processes of 24 MiB
+    size, most = 5, 6  # 6 processes of 24 MiB; with spares there could be 7
     generator = random.Random(seed)
     outcomes: list[str] = []
 
@@ -341,7 +341,7 @@ def test_a_storm_of_kills_hangs_forks_and_cancellations_never_exceeds_the_caps(s
 
     async def watch(pool: EnvPool) -> None:
         while True:
-            assert len(workers_of(pool)) <= min(most, size + 2)
+            assert len(workers_of(pool)) <= most
             assert pool._places._in_play <= size
             await asyncio.sleep(0.003)
 
