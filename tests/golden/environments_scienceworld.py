@@ -12,6 +12,8 @@ from agentrl.envs.base import Info
 from agentrl.envs.scienceworld import SIMPLIFICATIONS, TASKS, ScienceWorldEnv
 
 _UNLISTED = "reset task"
+_PROGRESS_CHARACTERS = 600
+"""The files hold only the beginning of the table of sub-goals."""
 
 
 def check(path: Path, data: Path) -> list[str]:
@@ -81,8 +83,9 @@ def _check_run(run: dict[str, Any]) -> Iterator[str]:
         score = info["raw_score"]
         yield from _differences(f"{name} step {number} {step['action']!r}", seen, step)
     progress = run.get("goal_progress")
-    if progress is not None and env.goal_progress() != progress:
-        yield f"{name}: goal progress {env.goal_progress()!r} instead of {progress!r}"
+    ours = env.goal_progress()
+    if progress is not None and progress not in (ours, ours[:_PROGRESS_CHARACTERS]):
+        yield f"{name}: goal progress {ours!r} instead of {progress!r}"
     env.close()
 
 
