@@ -111,8 +111,8 @@ class Placement:
             `environment.episodes_per_worker`.
         warm_spares: processes to keep started and warmed up beyond those in use.
         fork_process: True if a process may be forked while an episode runs: it then has no threads,
-            no child processes and no files whose position matters.  Else a running environment is
-            copied to another process by repeating its actions.
+            no child processes and no files whose position matters.  A running environment is copied
+            to another process by that, or by repeating its actions, as is measured faster.
     """
 
     memory_mib: int = 32

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from agentrl.envs.base import Placement
 from agentrl.envs.conformance.episode import Episode, Turn, difference
-from agentrl.envs.conformance.load import descendants
 from agentrl.envs.conformance.results import Violation
 from agentrl.envs.conformance.subject import Subject
+from agentrl.envs.process import descendants_of, own_memory_mib
 from agentrl.errors import EnvironmentFailure
 from agentrl.rollout.workers import EnvHandle, EnvPool
 from agentrl.types import Task
 
 _GONE_SECONDS = 5.0
 _STOPPED_SECONDS = 0.3
+_TOLERATED = 2
+"""So many times the memory it names a process may hold (see `EnvPool`)."""
 
 
 def worker(subject: Subject) -> str:
@@ -39,12 +43,13 @@ async def _play_in_pool(subject: Subject, episode: Episode) -> str:
     async with EnvPool(2, call_timeout=limit, start_timeout=limit, env_ids=ids) as pool:
         async with pool.lease() as handle:
             await _compare(subject, handle, episode)
+            memory = _check_memory(subject, handle)
         async with pool.lease() as handle:
             await _turns(subject, handle, episode.task, [])
             await _hang(subject, handle)
         async with pool.lease() as handle:
             await _compare(subject, handle, episode)
-    return "the same episode; killed at its deadline, nothing left"
+    return f"the same episode, {memory:.0f} MiB; killed at its deadline, nothing left"
 
 
 async def _compare(subject: Subject, handle: EnvHandle, episode: Episode) -> None:
@@ -55,6 +60,23 @@ async def _compare(subject: Subject, handle: EnvHandle, episode: Episode) -> Non
             f"In a worker process the episode differs {changed}.",
             "rely on nothing that only the main process has",
         )
+
+
+def _check_memory(subject: Subject, handle: EnvHandle) -> float:
+    """Return the memory of the worker and its children, in MiB; 0 where it cannot be read."""
+    assert handle._worker is not None
+    pid = handle._worker.pid
+    held = sum(own_memory_mib(p) or 0.0 for p in [pid, *descendants_of(pid)])
+    placement = getattr(subject.env_class, "placement", Placement())
+    if held > _TOLERATED * placement.memory_mib:
+        raise Violation(
+            f"A worker process holds {held:.0f} MiB of its own after one episode; "
+            f"`placement.memory_mib` is {placement.memory_mib}, and a process with more than "
+            f"{_TOLERATED} times as much is replaced after every episode.",
+            f"import what is large in `preload`, or set `placement = "
+            f"Placement(memory_mib={math.ceil(held)})`",
+        )
+    return held
 
 
 async def _turns(subject: Subject, handle: EnvHandle, task: Task, actions: list[str]) -> list[Turn]:
@@ -75,7 +97,7 @@ async def _hang(subject: Subject, handle: EnvHandle) -> None:
     """Stop the worker; its next call must fail and leave no process behind."""
     assert handle._worker is not None
     pid = handle._worker.pid
-    family = [pid, *descendants(pid)]
+    family = [pid, *descendants_of(pid)]
     os.kill(pid, signal.SIGSTOP)
     places = handle._places
     usual, places.call_timeout = places.call_timeout, _STOPPED_SECONDS

@@ -16,6 +16,10 @@ from agentrl.types import Task
 _CLOSE_CALL_SECONDS = 5.0
 _REPLAY_FACTOR = 4.0
 """Repeating actions may take this many times as long as they took, beyond the time of one call."""
+_FORK_SECONDS = 0.015
+"""What forking a process takes, until it is measured."""
+_FORK_FACTOR = 1.5
+"""Real cost of forking a process: both copies then copy the memory that they write to."""
 
 
 class EnvHandle:
@@ -79,10 +83,11 @@ class EnvHandle:
     async def fork(self, *, timeout: float | None = None) -> EnvHandle:
         """Return another handle, in another process, whose environment is in the same state.
 
-        Where the environment's placement allows `fork_process`, the process itself is forked.
-        Else the task is started anew and the actions are repeated, which needs a deterministic
-        environment.  The copy takes a place of its own, and waits for it.  Whatever goes wrong,
-        this handle can go on; it should not wait for a place that only its own end would free.
+        The task is started anew and the actions are repeated, which needs a deterministic
+        environment.  Where the environment's placement allows `fork_process`, the process itself
+        is forked if that has so far taken less time than this episode.  The copy takes a place of
+        its own, and waits for it.  Whatever goes wrong, this handle can go on; it should not wait
+        for a place that only its own end would free.
 
         Args:
             timeout: seconds to wait for a place; None waits `start_timeout` of the pool.
@@ -97,7 +102,7 @@ class EnvHandle:
             task, worker = self._task, self._worker
             if task is None or worker is None or not self._healthy:
                 raise EnvironmentFailure("There is no running environment to fork.", "died")
-            by_process = self._places.kind(task.env_id).placement.fork_process
+            by_process = self._forking_is_faster(task.env_id)
             actions, observation = list(self._actions), self._observation
             if by_process:
                 await self._places.place(task, room_only=True, timeout=seconds)
@@ -157,13 +162,22 @@ class EnvHandle:
         twin._observation = observation
         return twin
 
+    def _forking_is_faster(self, env_id: str) -> bool:
+        """Compare forking, as measured before, with what this episode's calls have taken."""
+        if not self._places.kind(env_id).placement.fork_process:
+            return False
+        forking = self._places.fork_seconds.get(env_id, _FORK_SECONDS)
+        return self._seconds > _FORK_FACTOR * forking
+
     async def _forked(self, task: Task, worker: WorkerProcess) -> EnvHandle:
         """Fork the process, for which there is room; gives the lock back."""
         copy = WorkerProcess()
         copy.env_id, copy.episodes, copy.tasks = worker.env_id, worker.episodes, set(worker.tasks)
+        started = time.perf_counter()
         try:
             copy.pid = await self._ask_for_copy(task, worker, copy)
             self._places.adopt(copy)
+            self._places.measured_fork(task.env_id, time.perf_counter() - started)
         except BaseException:
             copy.close()  # a process that was forked all the same sees that and ends
             self._places.give_back_room(task.env_id)

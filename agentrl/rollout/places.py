@@ -54,6 +54,7 @@ class Places:
         size: most environments in play.
         zygote: what starts processes; None when the pool is not running.
         counts: what has been done so far.
+        fork_seconds: moving average of what forking a process takes, by environment.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Places:
         self.episodes_per_worker = episodes_per_worker
         self.zygote: ZygoteProcess | None = None
         self.counts = PoolCounts()
+        self.fork_seconds: dict[str, float] = {}
         self._budget = Budget(memory_mib)
         self._kinds: dict[str, Kind] = {}
         self._queue: deque[_Request] = deque()
@@ -178,6 +180,11 @@ class Places:
             raise not_running()
         self.add(worker)
         self.zygote.adopt(worker)
+
+    def measured_fork(self, env_id: str, seconds: float) -> None:
+        """Note how long a process took to fork."""
+        before = self.fork_seconds.get(env_id, seconds)
+        self.fork_seconds[env_id] = 0.8 * before + 0.2 * seconds
 
     def discard(self, worker: WorkerProcess, reason: str) -> None:
         """Kill a process; its room is free as soon as it has gone."""

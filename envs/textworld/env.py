@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from agentrl.envs.base import Info, Prompt, TextEnv
+from agentrl.envs.base import Info, Placement, Prompt, TextEnv
 from agentrl.envs.textworld.options import Options
 from agentrl.envs.textworld.panels import prepare_panel, textworld_panel
 from agentrl.envs.textworld.player import Frame, Player, open_player, printable_ascii
@@ -33,6 +33,7 @@ class TextWorldEnv(TextEnv):
     prompt: ClassVar[Prompt] = PROMPTS["compact"]
     prompts: ClassVar[Mapping[str, Prompt]] = PROMPTS
     preload: ClassVar[tuple[str, ...]] = ("agentrl.envs.textworld.warm",)
+    placement: ClassVar[Placement] = Placement(memory_mib=16, fork_process=True)
 
     def __init__(self, **defaults: Any) -> None:
         self._defaults = defaults

@@ -14,10 +14,18 @@ import pytest
 from agentrl.envs import TextEnv, env_class
 from agentrl.envs.process import children_of
 from agentrl.errors import EnvironmentFailure, ReplayMismatch
+from agentrl.rollout import handle as handle_module
 from agentrl.rollout.workers import EnvHandle, EnvPool
 from agentrl.types import Task
 from tests.rollout.placed import CounterEnv, ReplayedEnv
 from tests.rollout.test_workers import alive, wait_until_gone, zygote_of
+
+
+@pytest.fixture(autouse=True)
+def fork_processes_where_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short episodes are repeated sooner than forked; here each environment has its own way."""
+    monkeypatch.setattr(handle_module, "_FORK_FACTOR", 0.0)
+
 
 BOTH = pytest.mark.parametrize("env", [CounterEnv, ReplayedEnv])
 
@@ -187,6 +195,25 @@ def test_a_cancelled_fork_leaves_original_and_places_alone(env: type[TextEnv]):
             async with asyncio.timeout(5):
                 while pool._places._in_play:
                     await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_the_faster_way_is_taken_where_both_are_allowed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(handle_module, "_FORK_FACTOR", 1.5)
+
+    async def main() -> None:
+        async with EnvPool(3) as pool:
+            original = await started(pool, task(), "a")
+            pool._places.fork_seconds[CounterEnv.env_id] = 10.0
+            fork = await original.fork()
+            assert (pool.counts.forked, pool.counts.replayed) == (0, 1)
+            pool._places.fork_seconds[CounterEnv.env_id] = 1e-9
+            again = await fork.fork()
+            assert (pool.counts.forked, pool.counts.replayed) == (1, 1)
+            assert 1e-4 < pool._places.fork_seconds[CounterEnv.env_id] < 1
+            texts = {repr(await transcript(each, ["c"])) for each in (original, fork, again)}
+            assert len(texts) == 1
 
     asyncio.run(main())
 
