@@ -51,7 +51,7 @@ class BaselineSettings:
     episodes_per_task: int = 1
     seed: int = 0
     workers: int = field(default_factory=lambda: max(2, os.cpu_count() or 2))
-    call_timeout: float = 60.0
+    call_timeout: float = 120.0
     max_turns: int = 1000
     labels: tuple[tuple[str, Any], ...] = ()
 

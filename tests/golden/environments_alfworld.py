@@ -14,10 +14,11 @@ def check(path: Path, data: Path, engine: str = "compact") -> list[str]:
 
     Args:
         path: a file of the form of `alfworld.transcripts.json`.
-        data: directory with the games.
+        data: directory with the games, or the folder that holds it as `alfworld`.
         engine: which engine plays.
     """
-    env = ALFWorldEnv(data_dir=str(data), engine=engine, max_steps=10_000)
+    games = data / "alfworld" if (data / "alfworld").is_dir() else data
+    env = ALFWorldEnv(data_dir=str(games), engine=engine, max_steps=10_000)
     transcripts = json.loads(path.read_text("utf-8"))["transcripts"]
     differences = [] if transcripts else [f"{path.name} holds no transcripts"]
     for transcript in transcripts:
