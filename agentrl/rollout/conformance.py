@@ -65,8 +65,7 @@ async def _compare(subject: Subject, handle: EnvHandle, episode: Episode) -> Non
 def _check_memory(subject: Subject, handle: EnvHandle) -> float:
     """Return the memory of the worker and its children, in MiB; 0 where it cannot be read."""
     assert handle._worker is not None
-    pid = handle._worker.pid
-    held = sum(own_memory_mib(p) or 0.0 for p in [pid, *descendants_of(pid)])
+    held = own_memory_mib(handle._worker.pid) or 0.0
     placement = getattr(subject.env_class, "placement", Placement())
     if held > _TOLERATED * placement.memory_mib:
         raise Violation(

@@ -62,27 +62,37 @@ def _check_turn(turn: Turn, number: int) -> None:
 
 
 def admissible(subject: Subject) -> str:
-    """Admissible actions are sorted, unique, and really accepted."""
+    """Admissible actions are sorted, unique, and really accepted, at the start and later on."""
     tried = 0
     for task in subject.tasks:
         episode = Episode(subject, task)
         for turn in episode.play("admissible", subject.limits.steps):
             _check_list(turn.info["admissible_actions"])
         episode.close()
-        actions = episode.turns[0].info["admissible_actions"]
-        if actions is None:
-            continue
-        if not actions:
-            raise Violation(
-                'info["admissible_actions"] is an empty list after reset.',
-                "list what is accepted, or give None where that is not known",
-            )
-        for action in random.Random(0).sample(actions, min(len(actions), subject.limits.steps)):
-            _accepted(Episode(subject, task), action)
-            tried += 1
+        for place in {0, (len(episode.actions) - 1) // 2}:
+            tried += _try(episode, place)
     if not tried:
         raise NotApplicable('info["admissible_actions"] is None')
     return f"{tried} tried"
+
+
+def _try(episode: Episode, place: int) -> int:
+    """Try some of the actions that were admissible after `place` actions; returns how many."""
+    actions = episode.turns[place].info["admissible_actions"]
+    if actions is None:
+        return 0
+    if not actions:
+        raise Violation(
+            'info["admissible_actions"] is an empty list before the end.',
+            "list what is accepted, or give None where that is not known",
+        )
+    count = min(len(actions), episode.subject.limits.steps // 2)
+    for action in random.Random(0).sample(actions, count):
+        twin = Episode(episode.subject, episode.task)
+        for earlier in episode.actions[:place]:
+            twin.step(earlier)
+        _accepted(twin, action)
+    return count
 
 
 def _check_list(actions: Any) -> None:

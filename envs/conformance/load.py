@@ -23,6 +23,7 @@ from agentrl.envs.conformance.fuzz import odd_text
 from agentrl.envs.conformance.results import NotApplicable, Violation
 from agentrl.envs.conformance.subject import Subject
 from agentrl.envs.contract import plain_number
+from agentrl.envs.process import descendants_of
 from agentrl.envs.worker import Worker
 from agentrl.types import Task
 
@@ -150,17 +151,8 @@ def _usage() -> dict[str, int]:
     return {
         "memory": pages * os.sysconf("SC_PAGE_SIZE"),
         "open files": len(os.listdir("/proc/self/fd")),
-        "child processes": len(descendants(os.getpid())),
+        "child processes": len(descendants_of(os.getpid())),
     }
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the ids of all processes that a process has started, directly or not (Linux)."""
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in path.read_text().split():
-            found += [int(child), *descendants(int(child))]
-    return found
 
 
 def _sample(subject: Subject, task: Task) -> list[Turn]:

@@ -360,7 +360,7 @@ class Refused(Altered):
     change: ClassVar[dict[str, Any]] = {"admissible_actions": ["left", "right", "up"]}
 
 
-@fault("admissible", "is an empty list after reset")
+@fault("admissible", "is an empty list before the end")
 class NothingToDo(Altered):
     change: ClassVar[dict[str, Any]] = {"admissible_actions": []}
 
@@ -528,3 +528,10 @@ class KeepsChildren(Sound):
 class KnowsWhere(Sound):
     def look(self) -> str:
         return f"{super().look()} {'agentrl.rollout' in sys.modules}"
+
+
+@fault("worker", "is 32, and a process with more than 2 times as much is replaced")
+class Large(Sound):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.large = os.urandom(80 * 2**20)
+        return super().reset(seed=seed)

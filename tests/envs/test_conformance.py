@@ -35,13 +35,15 @@ HERE = Path(__file__).parents[2]
 class Case:
     """An environment with the panel options it is tested with.
 
-    `slow` are the changes to the limits of the slow tests; None leaves those out.
+    `quick` and `slow` are changes to the limits of the quick and slow tests; None leaves the slow
+    one out.  `skipped` are the checks that do not apply.
     """
 
     env_id: str
     options: dict[str, Any] = field(default_factory=dict)
     slow: dict[str, Any] | None = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
+    quick: dict[str, Any] = field(default_factory=dict)
 
 
 CASES = {
@@ -60,6 +62,16 @@ CASES = {
         "agentrl/TextWorld-v0",
         {"backend": "prose", "count": 1, "max_steps": 12},
         {"memory_episodes": 100, "fuzz_actions": 2_000, "forks": 25},
+        quick={"forks": 2, "memory_episodes": 10},
+    ),
+    "alfworld": Case("agentrl/ALFWorld-v0", {"generated": True, "count": 4}),
+    "webshop": Case("agentrl/WebShop-v0", {"catalogue": "generated", "count": 4}),
+    "scienceworld": Case(
+        "agentrl/ScienceWorld-v0",
+        {"simplifications": "easy", "count": 2},
+        {"memory_episodes": 50, "fuzz_actions": 500, "forks": 10, "steps": 10, "sequences": 3},
+        frozenset({"admissible"}),  # see below
+        quick={"tasks": 1, "forks": 2, "memory_episodes": 8, "fuzz_actions": 60, "sequences": 2},
     ),
 }
 
@@ -78,13 +90,24 @@ def run(case: Case, limits: Limits) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_environment_conforms(name: str):
-    run(CASES[name], QUICK)
+    run(CASES[name], replace(QUICK, **CASES[name].quick))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.slow is not None])
 def test_the_environment_conforms_however_long_it_is_tried(name: str):
     run(CASES[name], replace(FULL, **(CASES[name].slow or {})))
+
+
+@pytest.mark.slow
+def test_what_scienceworld_lists_when_asked_is_accepted():
+    pytest.importorskip("scienceworld")
+    options = {"simplifications": "easy", "count": 1, "admissible": True}
+    limits = replace(QUICK, steps=20)
+    report = check_environment(
+        Subject("agentrl/ScienceWorld-v0", options, limits=limits), ["info", "admissible"]
+    )
+    assert {result.status for result in report.results} == {"pass"}, report.failures
 
 
 def test_every_environment_of_agentrl_has_a_case():
