@@ -30,3 +30,8 @@ def translator_versions() -> str:
             f"agentrl/ALFWorld-v0 needs the package {str(error.name)!r}. Install it with "
             "`pip install 'agentrl[alfworld]'`."
         ) from error
+
+
+def textworld_is_known() -> bool:
+    """Return whether TextWorld is a release whose texts our engine is known to reproduce."""
+    return translator_versions().startswith("1.7.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from agentrl.envs.alfworld.cache import textworld_is_known
 from agentrl.envs.alfworld.options import Options
 from agentrl.envs.alfworld.panels import alfworld_panel, prepare_panel
 from agentrl.envs.alfworld.player import CompactPlayer, Player, textworld_player
@@ -63,7 +64,7 @@ class ALFWorldEnv(TextEnv):
         if seed is None:
             seed = int(self.np_random.integers(2**31))
         found = self._found = locate(self._options, seed)
-        if self._options.engine == "compact":
+        if self._options.engine == "compact" and textworld_is_known():
             game = compact_game(found.digest, found.label, found.content)
             self._player = CompactPlayer(game)
         else:

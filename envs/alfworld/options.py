@@ -36,7 +36,8 @@ class Options:
     expert: bool = False
     """Put `expert_action` into `info`."""
     engine: Literal["compact", "textworld"] = "compact"
-    """`compact`: our engine, with the same texts; `textworld`: TextWorld's `PddlEnv`."""
+    """`compact`: our engine, with the same texts; `textworld`: TextWorld's `PddlEnv`, which also
+    plays where TextWorld is not a 1.7 release."""
 
     def __post_init__(self) -> None:
         _one_of("split", self.split, SPLITS)
