@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"`--task` is {args.task}; the panel has tasks 0 to {len(panel) - 1}.")
     task = panel[args.task]
     env = envs.make(task.env_id)
-    print(f"task {task.id} of {len(panel)} (panel {panel.name}, hash {panel.hash})")
+    place = f"number {args.task} of {len(panel)} in panel {panel.name}, hash {panel.hash}"
+    print(f"task {task.id} ({place})")
     try:
         observation, info = _guarded(env.reset, seed=task.seed, options=dict(task.options))
         print(f"{info.get('task', '')}\n")
@@ -77,7 +78,9 @@ def _play(env: Any, observation: str, info: dict[str, Any]) -> None:
             print(_status(info, reward, steps))
     won = "won" if info.get("won") else "not won"
     score = f", score {info['score']:g}" if "score" in info else ""
-    print(f"{observation}\n{won}: reward {total:g}{score}, {steps} steps")
+    if ended:
+        print(observation)
+    print(f"{won}: reward {total:g}{score}, {steps} steps")
 
 
 def _status(info: dict[str, Any], reward: float, steps: int) -> str:
