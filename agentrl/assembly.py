@@ -173,6 +173,7 @@ def build_pool(config: RunConfig) -> EnvPool:
         call_timeout=settings.call_timeout,
         episodes_per_worker=settings.episodes_per_worker,
         env_ids=(settings.id,),
+        memory_gib=settings.memory_gib,
     )
 
 

@@ -116,7 +116,7 @@ async def measure_workers(processes: int, steps: int) -> Row:
     async with EnvPool(processes, env_ids=[ENV_ID]) as pool:
         start = time.perf_counter() - started
         started = time.perf_counter()
-        handles = [await pool.acquire() for _ in range(processes)]
+        handles = [await pool.acquire(task) for _ in range(processes)]
         forks = time.perf_counter() - started
         await asyncio.gather(*(handle.reset(task) for handle in handles))
         memory = [proportional_megabytes(handle._worker.pid) for handle in handles]

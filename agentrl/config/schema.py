@@ -81,9 +81,13 @@ class EnvironmentConfig:
         heldout: options of the held-out panel.
         prompt: name of one of the environment's prompts, for example `step`, `chat` or `plain`;
             None takes its default.
-        workers: environment processes, one episode each at a time.
+        workers: episodes played at a time, each in a process of its own; fewer where their memory
+            does not suffice.
+        memory_gib: memory of all environment processes together in GiB; 0 takes 80 % of what is
+            available at the start.
         call_timeout: seconds one reset or step may take.
-        episodes_per_worker: a process is replaced after this many episodes.
+        episodes_per_worker: a process is replaced after this many episodes, unless the environment
+            itself says when.
     """
 
     id: str = "agentrl/TextWorld-v0"
@@ -91,11 +95,14 @@ class EnvironmentConfig:
     heldout: Mapping[str, Any] = field(default_factory=dict)
     prompt: str | None = None
     workers: int = 32
+    memory_gib: float = 0.0
     call_timeout: float = 30.0
     episodes_per_worker: int = 200
 
     def __post_init__(self) -> None:
         require(self.workers >= 1, "environment.workers", self.workers, "an integer >= 1")
+        ok = self.memory_gib >= 0
+        require(ok, "environment.memory_gib", self.memory_gib, "a number of GiB >= 0")
         ok = self.call_timeout > 0
         require(ok, "environment.call_timeout", self.call_timeout, "a number of seconds > 0")
         value = self.episodes_per_worker

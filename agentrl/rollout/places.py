@@ -116,7 +116,8 @@ class Places:
                 raise ConfigError(
                     f"A process of environment {env_id!r} takes {kind.placement.memory_mib} MiB, "
                     f"but all environment processes together may take "
-                    f"{self._budget.memory_mib:.0f} MiB. Raise `memory_gib`, or free memory."
+                    f"{self._budget.memory_mib:.0f} MiB. Raise `environment.memory_gib`, or free "
+                    "memory."
                 )
             self._kinds[env_id] = kind
         return self._kinds[env_id]

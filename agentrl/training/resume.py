@@ -25,6 +25,7 @@ MAY_CHANGE = (
     "environment.workers",
     "environment.call_timeout",
     "environment.episodes_per_worker",
+    "environment.memory_gib",
     "learner.microbatch_tokens",
     "learner.gradient_checkpointing",
     "learner.max_bad_updates",

@@ -1,0 +1,370 @@
+"""What the environments cost, in process and in worker processes, beside the original packages.
+
+    python benchmarks/environments.py [--only NAME ...] [--repeats N] [--out FILE]
+
+Prints a table and JSON.  Times are wall-clock medians in milliseconds, measured one after the other
+in one run, ours and the original's in turns with the same actions.
+
+* start: a fresh interpreter imports AgentRL's environments and does the first reset (games made and
+  translated before).
+* reset, step: in process; `worker`: what a worker process adds to a step.
+* original: the package driven directly (see `environments_raw.py`); `overhead` is our step minus
+  its step.  WebShop's original cannot be installed; its 17 to 40 ms of CPU a step are quoted from
+  the measurement described in the documentation, not measured here.
+* fork after 10 steps: in process (`fork`), into another process by replay and by `os.fork`.
+* memory: per worker while all play, its own (private) and its share of everything (PSS), MiB.
+* steps/s of random play, resets included, with 1, 2, 4, 8 and 64 environments at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from environments_raw import Raw, RawPddl, RawScienceWorld, RawTextWorld
+
+from agentrl.envs import TextEnv, env_class, make
+from agentrl.envs.process import own_memory_mib
+from agentrl.errors import EnvironmentFailure
+from agentrl.rollout import handle as handle_module
+from agentrl.rollout.workers import EnvHandle, EnvPool
+from agentrl.types import Task, TaskPanel
+
+ACTIONS = ("look around", "inventory", "wait1", "open door to kitchen", "go to kitchen", "task")
+QUERIES = ("search[soft red shirt]", "search[wooden table]", "search[gift]")
+QUOTED_WEBSHOP_MS = [17.0, 40.0]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One environment and how to play it.
+
+    Attributes:
+        env_id: registered environment.
+        options: of its panel.
+        originals: the package driven directly, by name.
+        most: most environments at a time (memory).
+    """
+
+    env_id: str
+    options: Mapping[str, Any]
+    originals: Mapping[str, Callable[[Task], Raw]] = field(default_factory=dict)
+    most: int = 64
+
+
+CASES: dict[str, Case] = {
+    "textworld-facts": Case("agentrl/TextWorld-v0", {"levels": [105]}),
+    "textworld-prose": Case(
+        "agentrl/TextWorld-v0",
+        {"levels": [105], "backend": "prose"},
+        {"textworld": RawTextWorld},
+    ),
+    "alfworld": Case("agentrl/ALFWorld-v0", {"generated": True}, {"PddlEnv": RawPddl}),
+    "webshop": Case("agentrl/WebShop-v0", {"catalogue": "generated"}),
+    "scienceworld": Case(
+        "agentrl/ScienceWorld-v0",
+        {"task_types": ["boil"]},
+        {
+            "server.step": partial(RawScienceWorld, whole=False),
+            "step": partial(RawScienceWorld, whole=True),
+        },
+        most=8,
+    ),
+}
+
+
+def milliseconds(action: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - started)
+
+
+def choose(info: Mapping[str, Any], rng: random.Random) -> str:
+    """Return an action that something happens on."""
+    actions = [a for a in info["admissible_actions"] or ACTIONS if not a.startswith("search[")]
+    if not actions or (info["admissible_actions"] and len(actions) < 3):
+        return rng.choice(QUERIES if "clickables" in info else actions)
+    return rng.choice(actions)
+
+
+def start_up(task: Task) -> float:
+    """Time a fresh interpreter up to the first observation."""
+    code = (
+        "import json, sys, agentrl.envs as envs; from agentrl.types import Task; "
+        "task = Task.from_json(json.loads(sys.argv[1])); env = envs.make(task.env_id); "
+        "env.reset(seed=task.seed, options=task.options); env.close()"
+    )
+    command = [sys.executable, "-c", code, json.dumps(task.to_json())]
+    return milliseconds(lambda: subprocess.run(command, check=True, capture_output=True))
+
+
+def in_process(panel: TaskPanel, steps: int) -> Row:
+    """Time reset, step and fork in this process."""
+    env = make(panel[0].env_id)
+    assert isinstance(env, TextEnv)
+    resets, times, forks = [], [], []
+    rng = random.Random(0)
+    for number in range(steps // 10):
+        task = panel[number % len(panel)]
+        started = time.perf_counter()
+        _, info = env.reset(seed=task.seed, options=task.options)
+        resets.append(1000 * (time.perf_counter() - started))
+        for _ in range(10):
+            action = choose(info, rng)
+            started = time.perf_counter()
+            _, _, terminated, truncated, info = env.step(action)
+            times.append(1000 * (time.perf_counter() - started))
+            if terminated or truncated:
+                break
+        else:
+            forks.append(milliseconds(lambda: env.fork().close()))
+    env.close()
+    return {
+        "reset": statistics.median(resets),
+        "step": statistics.median(times),
+        "fork": statistics.median(forks) if forks else None,
+    }
+
+
+def beside(task: Task, original: Callable[[Task], Raw], steps: int) -> Row:
+    """Time our steps and the original's in turns, with the same actions."""
+    env, raw = make(task.env_id), original(task)
+    rng = random.Random(1)
+    ours, theirs, resets = [], [], [milliseconds(raw.reset)]
+    _, info = env.reset(seed=task.seed, options=task.options)
+    for _ in range(steps):
+        action = choose(info, rng)
+        started = time.perf_counter()
+        _, _, terminated, truncated, info = env.step(action)
+        between = time.perf_counter()
+        raw.step(action)
+        theirs.append(1000 * (time.perf_counter() - between))
+        ours.append(1000 * (between - started))
+        if terminated or truncated:
+            resets.append(milliseconds(raw.reset))
+            _, info = env.reset(seed=task.seed, options=task.options)
+    env.close()
+    raw.close()
+    step, their_step = statistics.median(ours), statistics.median(theirs)
+    return {
+        "reset": statistics.median(resets),
+        "step": their_step,
+        "our_step": step,
+        "overhead_us": 1000 * (step - their_step),
+        "times_faster": their_step / step,
+    }
+
+
+async def in_workers(panel: TaskPanel, count: int, seconds: float) -> Row:
+    """Play at random in `count` processes; measure steps per second and memory."""
+    steps, failures = 0, 0
+    task = panel[0]
+
+    async def play(number: int, until: float, handle: EnvHandle) -> None:
+        nonlocal steps, failures
+        rng = random.Random(number)
+        while time.perf_counter() < until:
+            chosen = panel[rng.randrange(len(panel))]
+            _, info = await handle.reset(chosen)
+            over = False
+            while not over and time.perf_counter() < until:
+                _, _, terminated, truncated, info = await handle.step(choose(info, rng))
+                over = terminated or truncated
+                steps += 1
+
+    started = time.perf_counter()
+    async with EnvPool(count, env_ids=[task.env_id]) as pool:
+        handles = await asyncio.gather(*(pool.acquire(task) for _ in range(count)))
+        await asyncio.gather(*(handle.reset(task) for handle in handles))
+        ready = time.perf_counter() - started
+        started = time.perf_counter()
+        results = await asyncio.gather(
+            *(play(n, started + seconds, handle) for n, handle in enumerate(handles)),
+            return_exceptions=True,
+        )
+        elapsed = time.perf_counter() - started
+        failures = sum(isinstance(result, EnvironmentFailure) for result in results)
+        memory = [own_memory_mib(pid_of(handle)) or 0.0 for handle in handles]
+        share = [proportional_mib(pid_of(handle)) for handle in handles]
+        await asyncio.gather(*(handle.close() for handle in handles))
+    return {
+        "environments": len(handles),
+        "steps_per_second": steps / elapsed,
+        "all_ready_seconds": ready,
+        "failures": failures,
+        "own_mib": statistics.mean(memory),
+        "own_mib_most": max(memory),
+        "pss_mib": statistics.mean(share),
+    }
+
+
+async def one_worker(panel: TaskPanel, steps: int) -> Row:
+    """Time what a worker process adds to a step, and forks into other processes."""
+    task = panel[0]
+    env = make(task.env_id)
+    _, info = env.reset(seed=task.seed, options=task.options)
+    rng = random.Random(2)
+    local, remote, replays, forks = [], [], [], []
+    async with EnvPool(3, env_ids=[task.env_id]) as pool:
+        handle = await pool.acquire(task)
+        await handle.reset(task)
+        for number in range(steps):
+            action = choose(info, rng)
+            started = time.perf_counter()
+            _, _, terminated, truncated, info = env.step(action)
+            between = time.perf_counter()
+            await handle.step(action)
+            remote.append(1000 * (time.perf_counter() - between))
+            local.append(1000 * (between - started))
+            if number % 40 == 9:
+                replays += await timed_forks(handle, float("inf"))
+                if env_class(task.env_id).placement.fork_process:
+                    forks += await timed_forks(handle, 0.0)
+            if number % 40 == 39 or terminated or truncated:
+                _, info = env.reset(seed=task.seed, options=task.options)
+                await handle.reset(task)
+        await handle.close()
+    env.close()
+    return {
+        "step_in_worker": statistics.median(remote),
+        "worker_adds_us": 1000 * (statistics.median(remote) - statistics.median(local)),
+        "fork_by_replay": statistics.median(replays) if replays else None,
+        "fork_by_process": statistics.median(forks) if forks else None,
+    }
+
+
+async def timed_forks(handle: EnvHandle, factor: float) -> list[float]:
+    """Fork three times, by process if `factor` is 0, else by replay."""
+    usual, handle_module._FORK_FACTOR = handle_module._FORK_FACTOR, factor
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        fork = await handle.fork()
+        times.append(1000 * (time.perf_counter() - started))
+        await fork.close()
+    handle_module._FORK_FACTOR = usual
+    return times
+
+
+def pid_of(handle: EnvHandle) -> int:
+    assert handle._worker is not None
+    return handle._worker.pid
+
+
+def proportional_mib(pid: int) -> float:
+    """Return the process's share of physical memory (PSS; Linux)."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def measure(case: Case, repeats: int, seconds: float) -> Row:
+    """Measure everything about one environment."""
+    cls = env_class(case.env_id)
+    panel = cls.panel("train", count=4, max_steps=10**6, **case.options)
+    cls.prepare(panel)
+    row: Row = {"options": dict(case.options)}
+    row["start"] = min(start_up(panel[0]) for _ in range(repeats))
+    row |= in_process(panel, 100 * repeats)
+    row["originals"] = {
+        name: beside(panel[0], original, 15 * repeats) for name, original in case.originals.items()
+    }
+    row |= asyncio.run(one_worker(panel, 100 * repeats))
+    counts = [n for n in (1, 2, 4, 8, 64) if n <= case.most]
+    row["concurrent"] = [asyncio.run(in_workers(panel, n, seconds)) for n in counts]
+    if case.env_id == "agentrl/WebShop-v0":
+        row["quoted_original_step"] = QUOTED_WEBSHOP_MS
+        row["times_faster_than_quoted"] = QUOTED_WEBSHOP_MS[0] / row["step"]
+    return row
+
+
+def table(rows: Mapping[str, Row]) -> str:
+    names = (
+        "start",
+        "reset",
+        "step",
+        "step_in_worker",
+        "fork",
+        "fork_by_replay",
+        "fork_by_process",
+    )
+    lines = [f"{'milliseconds':18}" + "".join(f"{name:>16}" for name in names)]
+    for case, row in rows.items():
+        cells = "".join(_cell(row[name]) for name in names)
+        lines.append(f"{case:18}{cells}")
+    lines.append("")
+    for case, row in rows.items():
+        for name, original in row["originals"].items():
+            lines.append(
+                f"{case}: {name} of the package {original['step']:.2f} ms a step, ours "
+                f"{original['our_step']:.2f} ms (difference {original['overhead_us']:.0f} us); "
+                f"its reset {original['reset']:.1f} ms"
+            )
+        lines.append(f"{case}: a worker process adds {row['worker_adds_us']:.0f} us to a step")
+        for run in row["concurrent"]:
+            lines.append(
+                f"{case}: {run['environments']:3d} environments {run['steps_per_second']:7.0f} "
+                f"steps/s, ready in {run['all_ready_seconds']:.1f} s, own memory "
+                f"{run['own_mib']:.0f} (most {run['own_mib_most']:.0f}), PSS "
+                f"{run['pss_mib']:.0f} MiB, {run['failures']} failures"
+            )
+    return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    return f"{'-':>16}" if value is None else f"{value:16.2f}"
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    return {name: version(name) for name in names}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--repeats", type=int, default=2, help="more for steadier medians")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each run of random play")
+    parser.add_argument("--out", help="write the JSON here, too")
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["AGENTRL_CACHE"] = cache
+        rows = {
+            name: measure(CASES[name], arguments.repeats, arguments.seconds)
+            for name in arguments.only
+        }
+    result = {
+        "benchmark": "environments",
+        "unit": "milliseconds (medians), MiB",
+        "python": sys.version.split()[0],
+        "versions": versions(("textworld", "scienceworld", "fast-downward-textworld")),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "load_average": load,
+        "environments": rows,
+    }
+    print(table(rows))
+    text = json.dumps(result, indent=1)
+    if arguments.out:
+        Path(arguments.out).write_text(text + "\n")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
