@@ -9,7 +9,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from agentrl.errors import MissingExtraError
+from agentrl.envs.scienceworld.java import find_java
+from agentrl.errors import ConfigError, MissingExtraError
 from tests.golden import adapters_advantage, adapters_loss, adapters_other
 from tests.golden.case import Adapter, load, mismatches
 
@@ -82,6 +83,8 @@ def check_environment(name: str, path: Path, data: Path) -> tuple[list[str], str
     """
     if ENVIRONMENTS[name] and not (data / name).is_dir():
         return [], f"no {name} data at {data / name}; set AGENTRL_SHARED to the folder above `data`"
+    if name == "scienceworld" and (reason := no_java()):
+        return [], reason
     module = f"tests.golden.environments_{name}"
     if importlib.util.find_spec(module) is None:
         return [f"no adapter for environment {name!r}"], ""
@@ -92,6 +95,15 @@ def check_environment(name: str, path: Path, data: Path) -> tuple[list[str], str
     except Exception as error:
         problems = [f"{type(error).__name__}: {error}"]
     return problems, ""
+
+
+def no_java() -> str:
+    """Return why there is no Java for ScienceWorld; empty if there is."""
+    try:
+        find_java()
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def files(where: Path, write: Callable[[str], object]) -> Iterator[Path]:

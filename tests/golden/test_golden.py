@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from agentrl.errors import MissingExtraError
+from agentrl.errors import ConfigError, MissingExtraError
 from tests.golden import runner
 from tests.golden.runner import ADAPTERS, DATA, check, environment_of, files, folder, places, run
 
@@ -95,6 +95,7 @@ def transcripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         name = module.rpartition("_")[2]
         return adapter(name) if name in answers else None
 
+    monkeypatch.setattr(runner, "no_java", lambda: "")
     monkeypatch.setattr(runner.importlib.util, "find_spec", find)
     monkeypatch.setattr(runner.importlib, "import_module", find)
     return answers
@@ -141,6 +142,18 @@ def test_skips_alone_are_no_success(tmp_path: Path, transcripts) -> None:
     lines: list[str] = []
     assert run(_make(tmp_path, "scienceworld.tasks.json"), lines.append) == 1
     assert lines[-1] == "0 passed, 0 failed, 1 skipped"
+
+
+def test_without_java_scienceworld_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise ConfigError("needs Java, and none can be used")
+
+    monkeypatch.setattr(runner, "find_java", none)
+    lines: list[str] = []
+    run(_make(tmp_path, "scienceworld.tasks.json"), lines.append)
+    assert lines[0] == "skipped scienceworld.tasks.json: needs Java, and none can be used"
 
 
 def test_an_adapter_that_raises_or_is_missing_fails(tmp_path: Path, transcripts) -> None:
