@@ -24,7 +24,10 @@ def map_array(folder: Path, name: str) -> Array:
 
 
 class RecordWriter:
-    """Writes byte strings one after the other into `name.bin`; `close` adds their offsets."""
+    """Writes byte strings one after the other into `name.bin`; at the end, their offsets.
+
+    A context manager.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
@@ -36,18 +39,19 @@ class RecordWriter:
         self._file.write(record)
         self._offsets.append(self._offsets[-1] + len(record))
 
-    def close(self) -> None:
-        """Write what is outstanding."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         np.save(self._folder / f"{self._name}.offsets.npy", np.frombuffer(self._offsets, np.int64))
 
     @classmethod
     def write(cls, folder: Path, name: str, records: Iterable[bytes]) -> None:
         """Write all records at once."""
-        writer = cls(folder, name)
-        for record in records:
-            writer.append(record)
-        writer.close()
+        with cls(folder, name) as writer:
+            for record in records:
+                writer.append(record)
 
 
 class Records:
@@ -78,6 +82,3 @@ class Records:
             else:
                 high = middle
         return low if low < len(self) and self[low] == record else None
-
-    def __copy__(self) -> Self:
-        return self

@@ -112,19 +112,10 @@ def write_catalogue(
     Raises:
         DataError: there is no product.
     """
-    records, cards = RecordWriter(folder, "products"), RecordWriter(folder, "cards")
-    index, digest, asins = IndexWriter(folder), hashlib.sha256(), []
-    for product in products:
-        record = product.dump()
-        digest.update(record)
-        records.append(record)
-        cards.append(json.dumps([product.asin, product.title, product.price_tag]).encode())
-        index.add(product.document())
-        asins.append(product.asin.encode())
+    index, digest = IndexWriter(folder), hashlib.sha256()
+    asins = _write_products(folder, products, index, digest.update)
     if not asins:
         raise DataError(f"There is no product in {origin}.")
-    records.close()
-    cards.close()
     order = sorted(range(len(asins)), key=asins.__getitem__)
     RecordWriter.write(folder, "asins", (asins[number] for number in order))
     np.save(folder / "asin_order.npy", np.array(order, np.int32))
@@ -143,6 +134,25 @@ def write_catalogue(
     }
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     (folder / META).write_text(json.dumps({**meta, "files": sizes}, indent=1))
+
+
+def _write_products(
+    folder: Path,
+    products: Iterable[Product],
+    index: IndexWriter,
+    also: Callable[[bytes], None],
+) -> list[bytes]:
+    """Write records and cards, index the documents; returns the ASINs in order."""
+    asins = []
+    with RecordWriter(folder, "products") as records, RecordWriter(folder, "cards") as cards:
+        for product in products:
+            record = product.dump()
+            also(record)
+            records.append(record)
+            cards.append(json.dumps([product.asin, product.title, product.price_tag]).encode())
+            index.add(product.document())
+            asins.append(product.asin.encode("utf-8", "surrogatepass"))
+    return asins
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
