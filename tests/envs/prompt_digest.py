@@ -1,13 +1,18 @@
-"""A digest of all that a prompt shows and reads, on made-up episodes of every kind."""
+"""A digest of all that a prompt shows and reads, on made-up episodes of every kind.
+
+`python -m tests.envs.prompt_digest ENV_ID` prints those of an environment, to be written down in
+`test_prompt_versions.py`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from typing import Any
 
-from agentrl.envs import PastStep, Prompt
-from agentrl.envs.prompts import is_step_prompt
+from agentrl.envs import PastStep, Prompt, env_class
+from agentrl.envs.prompts import is_step_prompt, prompt_id
 
 _PAGE = "Instruction: [SEP] buy a mug [SEP] Page 1 [SEP] B01 [SEP] Red mug"
 _INFO: dict[str, Any] = {
@@ -53,3 +58,13 @@ def digest(prompt: Prompt) -> str:
         read = [prompt.parse(answer, info) for answer in _ANSWERS]
         shown += [(parsed.action, parsed.valid, parsed.reason) for parsed in read]
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:12]
+
+
+def digests(env_id: str) -> dict[str, str]:
+    """Return the digest of each prompt of an environment, by name and version."""
+    cls = env_class(env_id)
+    return {prompt_id(cls, name): digest(prompt) for name, prompt in cls.prompts.items()}
+
+
+if __name__ == "__main__":
+    print(json.dumps({env_id: digests(env_id) for env_id in sys.argv[1:]}, indent=4))

@@ -145,6 +145,7 @@ def test_metrics_have_the_share_of_turns_with_a_wrong_form(tiny_tokenizer):
     turns(tree)[0].info["action_valid"] = False
     metrics = rollout_metrics(Forest([tree]))
     assert metrics["rollout/invalid_action_rate"] == pytest.approx(2 / 3)
+    assert metrics["rollout/invalid_format_rate"] == pytest.approx(1 / 3)
     assert not [name for name in rollout_metrics(Forest([])) if "invalid" in name]
 
 
