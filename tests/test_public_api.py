@@ -25,6 +25,11 @@ PUBLIC = {
         "INFO_KEYS Info ParsedAction PastStep Placement Prompt StepPrompt TextEnv TextSpace "
         "env_class episode_metrics listing make register"
     ),
+    "agentrl.envs.prompts": (
+        "ADMISSIBLE LENIENT STRICT Admissible ChatProfile ListActions PlainPrompt Projection "
+        "SearchAndClicks Show StepProfile as_it_is choose is_step_prompt pieces_after_goal "
+        "profiles prompt_id quoted templates_and_objects verl_agent_profile written_answer"
+    ),
     "agentrl.envs.textworld": (
         "KINDS PROMPTS ChatPrompt CompactPrompt Options TextWorldEnv cache_directory "
         "expert_actions prepare_panel textworld_panel"
