@@ -10,11 +10,11 @@ from agentrl.envs.webshop.colors import OWN_COLORS
 from agentrl.envs.webshop.generator import GENERATOR, generate
 from agentrl.envs.webshop.products import read_products
 from agentrl.envs.webshop.sources import (
+    PackedObject,
     Sources,
     find_sources,
     read_colors,
     read_list,
-    read_object,
 )
 from agentrl.envs.webshop.store import (
     META,
@@ -48,8 +48,8 @@ def published_catalogue(name: str, data_dir: str | None) -> Catalogue:
 
 def write_published(folder: Path, sources: Sources) -> None:
     """Write the prepared form of published files into an existing folder."""
-    annotations = dict(read_object(sources.annotations))
-    human = dict(read_object(sources.human)) if sources.human else {}
+    annotations = PackedObject(sources.annotations)
+    human = PackedObject(sources.human) if sources.human else {}
     colors = read_colors(sources.colors) if sources.colors else OWN_COLORS
     products = read_products(read_list(sources.products), annotations, human)
     write_catalogue(folder, products, colors, sources.products.name)
