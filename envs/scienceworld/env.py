@@ -80,7 +80,7 @@ class ScienceWorldEnv(TextEnv):
         self._situation = self._observe("look around")
         self._gold: GoldPath | None = None
         if self._options.expert:
-            self._gold = GoldPath(world.gold_path(), _anchor(self._situation))
+            self._gold = GoldPath(world.gold_path(), _place(self._situation))
         return self._shown(self._situation), self._info(accepted=True)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
@@ -93,7 +93,7 @@ class ScienceWorldEnv(TextEnv):
         self._actions.append(action)
         situation = self._situation = self._observe(action)
         if self._gold is not None:
-            self._gold.took(action, _anchor(situation))
+            self._gold.took(action, _place(situation))
         before, self._score = self._score, max(0, situation.score) / 100
         terminated = self._ended = self._has_ended()
         truncated = not terminated and len(self._actions) >= self._options.max_steps
@@ -232,6 +232,14 @@ def _choices(text: str) -> list[str]:
 
 
 def _anchor(situation: Situation) -> str:
-    """Return a digest of what can be seen: room, inventory and score."""
-    parts = (situation.look, situation.inventory, str(situation.score), *_choices(situation.text))
+    """Return a digest of what is known of the state: what can be seen, and the score."""
+    return _digest(_place(situation), str(situation.score), *_choices(situation.text))
+
+
+def _place(situation: Situation) -> str:
+    """Return a digest of what can be seen: the room and what is carried."""
+    return _digest(situation.look, situation.inventory)
+
+
+def _digest(*parts: str) -> str:
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=12).hexdigest()
