@@ -34,7 +34,7 @@ class ALFWorldEnv(TextEnv):
     prompt: ClassVar[Prompt] = PROMPTS["step"]
     prompts: ClassVar[Mapping[str, Prompt]] = PROMPTS
     preload: ClassVar[tuple[str, ...]] = ("agentrl.envs.alfworld.store",)
-    placement: ClassVar[Placement] = Placement(memory_mib=40, start_seconds=0.1, fork_process=True)
+    placement: ClassVar[Placement] = Placement(memory_mib=32, start_seconds=0.1, fork_process=True)
 
     def __init__(self, **defaults: Any) -> None:
         self._defaults = defaults

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentrl.envs.alfworld.cache import cache_root
+from agentrl.envs.alfworld.cache import cache_root, made_whole
 from agentrl.envs.alfworld.layouts import (
     GAME_KEYS,
     Broken,
@@ -120,14 +118,14 @@ def packed_split(directory: Path, split: str) -> PackedSplit | None:
 
 def write_packed(games: Iterable[Game | Broken], target: Path) -> None:
     """Write games to a file; it appears whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".packing-") as folder:
-        scratch = Path(folder) / target.name
-        with closing(sqlite3.connect(scratch)) as connection, connection:
-            connection.executescript(_SCHEMA)
-            for game in games:
-                _insert(connection, game)
-        os.replace(scratch, target)
+    with (
+        made_whole(target) as scratch,
+        closing(sqlite3.connect(scratch)) as connection,
+        connection,
+    ):
+        connection.executescript(_SCHEMA)
+        for game in games:
+            _insert(connection, game)
 
 
 def _insert(connection: sqlite3.Connection, game: Game | Broken) -> None:

@@ -7,7 +7,6 @@ import os
 import queue
 import subprocess
 import sys
-import tempfile
 import threading
 import zlib
 from collections import OrderedDict
@@ -17,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentrl.envs.alfworld.cache import cache_root, translator_versions
+from agentrl.envs.alfworld.cache import cache_root, made_whole, translator_versions
+from agentrl.envs.alfworld.collector import collector_paused
 from agentrl.envs.alfworld.engine import CompactGame
 from agentrl.envs.alfworld.translation import FORMAT, Compact, translate
 from agentrl.errors import AgentRLError, DataError
 
-GAMES_IN_MEMORY = 24
+GAMES_IN_MEMORY = 8
 """Games a process keeps ready; see docs/environments/alfworld.md for what one takes."""
 
 TRANSLATION_TIMEOUT_SECONDS = 120.0
@@ -60,12 +60,8 @@ def compact_game(digest: str, label: str, content: Callable[[], Content]) -> Com
     """
     game = _games.get(digest)
     if game is None:
-        compact = _stored(digest)
-        if compact is None:
-            compact = _translated(label, content())
-            _store(digest, compact)
-        game = CompactGame(compact)
-        _games[digest] = game
+        with collector_paused():
+            game = _games[digest] = CompactGame(_stored(digest) or _made(digest, label, content))
         while len(_games) > GAMES_IN_MEMORY:
             _games.popitem(last=False)
     _games.move_to_end(digest)
@@ -75,7 +71,7 @@ def compact_game(digest: str, label: str, content: Callable[[], Content]) -> Com
 def ensure(digest: str, label: str, content: Callable[[], Content]) -> None:
     """Translate a game and store it, unless that was done before."""
     if not stored_path(digest).exists():
-        _store(digest, _translated(label, content()))
+        _made(digest, label, content)
 
 
 def stored_path(digest: str) -> Path:
@@ -166,30 +162,33 @@ def _request(process: subprocess.Popen[str], wanted: Wanted) -> str:
     return str(json.loads(answer))
 
 
-def _translated(label: str, content: Content) -> Compact:
+def _made(digest: str, label: str, content: Callable[[], Content]) -> Compact:
+    """Translate a game and store it."""
+    game = content()
     try:
-        return translate(content)
+        compact = translate(game)
     except AgentRLError as error:
         raise type(error)(f"ALFWorld game {label!r}: {error}") from error
+    _store(digest, compact)
+    return compact
 
 
 def _stored(digest: str) -> Compact | None:
     path = stored_path(digest)
     try:
-        compact: Compact = json.loads(zlib.decompress(path.read_bytes()))
-    except FileNotFoundError:
+        data = path.read_bytes()
+    except OSError:
         return None
-    except (OSError, ValueError, zlib.error):
-        path.unlink(missing_ok=True)  # cut short by a full disk; it is made again
+    try:
+        compact: Compact = json.loads(zlib.decompress(data))
+    except (ValueError, zlib.error):
+        path.unlink(missing_ok=True)  # torn by a full disk; it is made again
         return None
     return compact
 
 
 def _store(digest: str, compact: Compact) -> None:
     path = stored_path(digest)
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = zlib.compress(json.dumps(compact, separators=(",", ":")).encode(), 6)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".making-") as folder:
-        scratch = Path(folder) / path.name
+    with made_whole(path) as scratch:
         scratch.write_bytes(data)
-        os.replace(scratch, path)

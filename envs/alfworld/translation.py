@@ -8,7 +8,6 @@ the result is kept on disk (`store`).  All values are JSON values.
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import json
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agentrl.envs.alfworld.aim import read_aim
+from agentrl.envs.alfworld.collector import collector_paused
 from agentrl.envs.alfworld.grammar import Grammar, parse_grammar
 from agentrl.envs.alfworld.indexing import (
     buckets,
@@ -63,7 +63,7 @@ def translate(game: Mapping[str, Any]) -> Compact:
     require("textworld.envs.pddl.textgen", extra="alfworld", needed_for="agentrl/ALFWorld-v0")
     grammar = parse_grammar(game["grammar"])
     try:
-        with quiet():
+        with quiet(), collector_paused():
             task, sas = fast_downward.pddl2sas(game["pddl_domain"], game["pddl_problem"])
         compact = _read_sas(sas.split("\n"))
     except (Exception, SystemExit) as error:  # the translator exits on a syntax error
@@ -107,19 +107,13 @@ def _numbered(compact: Compact, types: Mapping[str, str], facts: Mapping[str, An
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Undo what the translator does to its surroundings: it prints, and sets `sys.argv`.
-
-    The collector rests meanwhile; it would take a third of the time and find nothing.
-    """
-    arguments, collecting = sys.argv, gc.isenabled()
-    gc.disable()
+    """Undo what the translator does to its surroundings: it prints, and sets `sys.argv`."""
+    arguments = sys.argv
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         sys.argv = arguments
-        if collecting:
-            gc.enable()
 
 
 def _read_sas(lines: list[str]) -> Compact:

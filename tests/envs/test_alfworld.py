@@ -218,6 +218,15 @@ def test_a_broken_game_is_one_clear_error_in_preparation_and_play(
     assert not list(tmp_path.rglob("*.z"))
 
 
+def test_a_cache_that_cannot_be_written_is_one_clear_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("AGENTRL_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="set AGENTRL_CACHE"):
+        start(123456)
+
+
 def test_only_a_few_games_stay_in_memory(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store, "GAMES_IN_MEMORY", 2)
     for seed in range(4):
