@@ -85,6 +85,7 @@ def test_the_output_shown_in_the_documentation_is_what_is_printed(
     (block,) = [text for text in page.split("```") if "quick checks" in text]
     readme = (repository / "README.md").read_text().split("```")
     (code,) = [text for text in readme if "class Line" in text]
+    assert f"```{code}```" in page  # the environment shown is the same
     (tmp_path / "line.py").write_text(code.removeprefix("python"))
     monkeypatch.syspath_prepend(str(tmp_path))
     _, output, _ = run_agentrl("envs", "check", "line:own/Line-v0")
