@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from agentrl.envs.base import Info, Prompt
 from agentrl.envs.prompts import (
-    PlainPrompt,
-    as_it_is,
     profiles,
     quoted,
     templates_and_objects,
@@ -30,8 +28,6 @@ def possible_actions(info: Info) -> str:
     return templates_and_objects(info)
 
 
-_SHOWN = {"blurb": BLURB, "actions": possible_actions, "guide": GUIDE, "all_actions": True}
-
 PROMPTS: Mapping[str, Prompt] = profiles(
     blurb=BLURB,
     actions=possible_actions,
@@ -44,11 +40,8 @@ PROMPTS: Mapping[str, Prompt] = profiles(
         tail=20,
         lower=False,
         actions=possible_actions,
-        show=as_it_is,
         guide=GUIDE,
         all_actions=True,
     ),
 )
 """The prompt variants by name; `plain` goes well with `observation="short"`."""
-
-assert isinstance(PROMPTS["plain"], PlainPrompt)
