@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import time
 from typing import Any
 
 import pytest
@@ -286,6 +285,4 @@ def test_a_game_of_textworld_forks_into_another_process(options: dict[str, Any])
             for action in info["admissible_actions"][:3]:
                 assert await original.step(action) == await fork.step(action)
 
-    started_at = time.monotonic()
     asyncio.run(main())
-    assert time.monotonic() - started_at < 60
