@@ -1,6 +1,6 @@
 """ScienceWorld's descriptions in one line, for models with little context.
 
-    Moved to the kitchen. Kitchen: chair, counter (bowl, drawer), cupboard (closed), sink (off).
+    The oven is now open. Kitchen: counter (bowl (red apple), drawer), cupboard (closed).
     Doors: hallway, outside. Carrying: orange.
 
 What it says is read from the simulator's text; substances called air and the agent are left out.
@@ -66,9 +66,21 @@ def _thing(line: str) -> str:
         notes.append(f"{found[1]} degrees")
     inside = _INSIDE.search(line) or _CONTAINING.search(line)
     if inside:
-        notes += [_name(part.split(" (")[0]) for part in inside[1].split(", ")]
+        notes += [_thing(entry) for entry in _entries(inside[1])]
     notes = [note for note in notes if note]
     return f"{name} ({', '.join(notes)})" if notes else name
+
+
+def _entries(text: str) -> list[str]:
+    """Split a list at its commas, but not at those in parentheses."""
+    entries, depth = [""], 0
+    for character in text:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            entries.append("")
+        else:
+            entries[-1] += character
+    return entries
 
 
 def _name(text: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 from agentrl.envs import make
 from agentrl.envs.scienceworld import TASKS, Options, data, find_task, java, scienceworld_panel
 from agentrl.envs.scienceworld.process import JavaProcess
+from agentrl.envs.scienceworld.view import short_answer, short_view
 from agentrl.errors import ConfigError, EnvironmentFailure, MissingExtraError, UnknownNameError
 
 pytest.importorskip("scienceworld", reason="needs the extra `scienceworld`")
@@ -125,6 +126,34 @@ def test_easy_is_spelt_out_where_it_must_be():
     assert mixed.simplifications == mixed.in_force
     assert mixed.in_force == "openContainers,openDoors,selfWateringFlowerPots,teleportAction"
     assert find_task("3-1").electrical
+
+
+LOOK = """This room is called the kitchen. In it, you see: 
+\tthe agent
+\ta substance called air
+\ta counter. On the counter is: a bowl (containing a red apple, a banana), a drawer.
+\ta cupboard. The cupboard door is closed. 
+\ta oven, which is turned off. The oven door is closed. 
+\ta stopwatch, which is deactivated. 
+\ta table. On the table is: a glass cup (containing nothing).
+You also see:
+\tA door to the bathroom (that is open)
+\tA door to the hallway (that is closed)
+"""
+INVENTORY = """In your inventory, you see:
+\ta thermometer, currently reading a temperature of -10 degrees celsius
+"""
+
+
+def test_the_short_view_keeps_what_matters_and_what_is_in_what():
+    assert short_view(LOOK, INVENTORY) == (
+        "Kitchen: counter (bowl (red apple, banana), drawer), cupboard (closed), oven (closed, "
+        "off), stopwatch (deactivated), table (glass cup). Doors: bathroom, hallway (closed). "
+        "Carrying: thermometer (-10 degrees)."
+    )
+    assert short_answer(LOOK) == short_answer(INVENTORY) == ""
+    assert short_answer("The door is now open.\nMore.") == "The door is now open."
+    assert short_answer("Ambiguous request: which?\n0:\ta\n") == "Ambiguous request: which?\n0:\ta"
 
 
 # --- Java -----------------------------------------------------------------------------------------
