@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import fast_downward
 import textworld
 from textworld.envs import PddlEnv
 
@@ -17,6 +16,13 @@ from agentrl.envs.alfworld.names import readable_names
 from agentrl.envs.alfworld.player import Frame, Script, goal_sentence
 from agentrl.envs.alfworld.translation import quiet
 from agentrl.errors import DataError
+
+_idle: list[PddlEnv] = []
+"""Environments to be used again.
+
+Each has a copy of the planner's library of its own.  Unloading it (`fast_downward.close_lib`)
+crashes the process when it ends, so libraries stay loaded.
+"""
 
 
 class TextWorldPlayer:
@@ -34,7 +40,8 @@ class TextWorldPlayer:
         self._content, self._label = content, label
         self._sent: list[str] = []
         self._script = Script(list(content.get("walkthrough") or []))
-        self._env = PddlEnv(textworld.EnvInfos(won=True, admissible_commands=True))
+        wanted = textworld.EnvInfos(won=True, admissible_commands=True)
+        self._env = _idle.pop() if _idle else PddlEnv(wanted)
         try:
             with quiet():
                 self._env.load(dict(content))
@@ -72,9 +79,9 @@ class TextWorldPlayer:
         return twin
 
     def close(self) -> None:
-        """Unload this player's copy of the planner."""
+        """Leave the environment to the next player."""
         if self._env is not None:
-            fast_downward.close_lib(self._env.downward_lib)
+            _idle.append(self._env)
             self._env = None
 
     def _rename(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from agentrl.envs.alfworld.engine import NOTHING, CompactGame, State
 from agentrl.envs.alfworld.expert import Expert
+from agentrl.envs.extras import require
 
 _TASK = "Your task is to: "
 
@@ -141,6 +142,7 @@ def goal_sentence(introduction: str) -> str:
 
 def textworld_player(content: Mapping[str, Any], label: str) -> Player:
     """Return a player of TextWorld's own engine; TextWorld is only imported here."""
+    require("fast_downward", extra="alfworld", needed_for="agentrl/ALFWorld-v0")
     from agentrl.envs.alfworld.plain import TextWorldPlayer
 
     return TextWorldPlayer(content, label)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,7 +48,7 @@ def test_our_engine_says_what_textworld_says(games: Path):
         ours, theirs = ALFWorldEnv(max_steps=1000), ALFWorldEnv(max_steps=1000, engine="textworld")
         steps = [list(env.reset(options=dict(task.options))) for env in (ours, theirs)]
         rng = random.Random(task.id)
-        for _ in range(25):
+        for _ in range(20):
             for entry in steps:
                 entry[-1].pop("anchor")
             assert steps[0] == steps[1], task.id
@@ -55,6 +57,18 @@ def test_our_engine_says_what_textworld_says(games: Path):
             command = rng.choice([*(handling if rng.random() < 0.6 else actions), "dance"])
             steps = [list(env.step(command)) for env in (ours, theirs)]
         theirs.close()
+
+
+def test_a_process_that_used_textworlds_engine_ends_well():
+    code = (
+        "from agentrl.envs.alfworld import ALFWorldEnv\n"
+        "for seed in range(2):\n"
+        "    env = ALFWorldEnv(engine='textworld')\n"
+        "    env.reset(seed=seed)\n"
+        "    env.fork().close()\n"
+        "    env.close()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
 
 
 def test_the_expert_wins_published_games_after_random_detours(games: Path):
