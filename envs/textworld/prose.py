@@ -47,6 +47,13 @@ _OUT_OF_WORLD = frozenset(
 """Commands to the interpreter, some of which touch files; they are refused."""
 
 
+def _is_out_of_world(command: str) -> bool:
+    """True if any of the commands of a line, such as `go north. save`, is for the interpreter."""
+    clauses = re.split(r"[^a-z0-9\s-]+|\bthen\b", command.lower())
+    first = [clause.split()[0] for clause in clauses if clause.split()]
+    return any(word in _OUT_OF_WORLD or word.startswith("tw-") for word in first)
+
+
 class ProsePlayer:
     """Plays a Z-machine game.
 
@@ -89,8 +96,7 @@ class ProsePlayer:
 
     def send(self, command: str) -> Frame:
         """Carry a command out; the interpreter's own commands are refused."""
-        words = command.lower().split()
-        if words and (words[0] in _OUT_OF_WORLD or words[0].startswith("tw-")):
+        if _is_out_of_world(command):
             self._frame = self._look("That is not part of the game.", False)
             return self._frame
         admissible, anchor = self._frame.admissible, self._frame.anchor

@@ -281,7 +281,18 @@ def test_actions_are_reduced_to_printable_ascii(text: str, action: str):
     assert printable_ascii(text) == action
 
 
-@pytest.mark.parametrize("command", ["quit", "RESTORE game", "tw-print score", "save"])
+REFUSED = [
+    "quit",
+    "RESTORE game",
+    "tw-print score",
+    "save",
+    "look. save",
+    "look, then SAVE",
+    "save.",
+]
+
+
+@pytest.mark.parametrize("command", REFUSED)
 def test_interpreter_commands_are_refused(command: str):
     env = TextWorldEnv(backend="prose", level=103)
     _, info = env.reset(seed=0)
