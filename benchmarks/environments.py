@@ -9,8 +9,8 @@ in one run, ours and the original's in turns with the same actions.
   translated before).
 * reset, step: in process; `worker`: what a worker process adds to a step.
 * original: the package driven directly (see `environments_raw.py`); `overhead` is our step minus
-  its step.  WebShop's original cannot be installed; its 17 to 40 ms of CPU a step are quoted from
-  the measurement described in the documentation, not measured here.
+  its step.  WebShop's original needs another interpreter and data: `times_faster_than_quoted`
+  divides the lower of 17 to 40 ms of CPU a step, which were measured elsewhere, by our step.
 * fork after 10 steps: in process (`fork`), into another process by replay and by `os.fork`.
 * memory: per worker while all play, its own (private) and its share of everything (PSS), MiB.
 * steps/s of random play, resets included, with 1, 2, 4, 8 and 64 environments at a time.
@@ -39,7 +39,7 @@ from typing import Any
 from environments_raw import Raw, RawPddl, RawScienceWorld, RawTextWorld
 
 from agentrl.envs import TextEnv, env_class, make
-from agentrl.envs.process import own_memory_mib
+from agentrl.envs.process import children_of, own_memory_mib
 from agentrl.errors import EnvironmentFailure
 from agentrl.rollout import handle as handle_module
 from agentrl.rollout.workers import EnvHandle, EnvPool
@@ -268,9 +268,10 @@ def pid_of(handle: EnvHandle) -> int:
 
 
 def proportional_mib(pid: int) -> float:
-    """Return the process's share of physical memory (PSS; Linux)."""
+    """Return the share of physical memory of a process and its children (PSS; Linux)."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    own = sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return own + sum(proportional_mib(child) for child in children_of(pid))
 
 
 def measure(case: Case, repeats: int, seconds: float) -> Row:
@@ -344,10 +345,11 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as cache:
         os.environ["AGENTRL_CACHE"] = cache
-        rows = {
-            name: measure(CASES[name], arguments.repeats, arguments.seconds)
-            for name in arguments.only
-        }
+        rows: dict[str, Row] = {}
+        for name in arguments.only:
+            started = time.perf_counter()
+            rows[name] = measure(CASES[name], arguments.repeats, arguments.seconds)
+            print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     result = {
         "benchmark": "environments",
         "unit": "milliseconds (medians), MiB",
