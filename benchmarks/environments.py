@@ -143,31 +143,38 @@ def in_process(panel: TaskPanel, steps: int) -> Row:
 
 
 def beside(task: Task, original: Callable[[Task], Raw], steps: int) -> Row:
-    """Time our steps and the original's in turns, with the same actions."""
+    """Time our steps and the original's with the same actions, each first in turns."""
     env, raw = make(task.env_id), original(task)
     rng = random.Random(1)
-    ours, theirs, resets = [], [], [milliseconds(raw.reset)]
+    wall: dict[str, list[float]] = {"ours": [], "theirs": []}
+    cpu: dict[str, list[float]] = {"ours": [], "theirs": []}
+    resets = [milliseconds(raw.reset)]
     _, info = env.reset(seed=task.seed, options=task.options)
-    for _ in range(steps):
+    result: Any = None
+    for number in range(steps):
         action = choose(info, rng)
-        started = time.perf_counter()
-        _, _, terminated, truncated, info = env.step(action)
-        between = time.perf_counter()
-        raw.step(action)
-        theirs.append(1000 * (time.perf_counter() - between))
-        ours.append(1000 * (between - started))
+        turns = [("ours", env.step), ("theirs", raw.step)]
+        for name, step in turns if number % 2 else reversed(turns):
+            started, used = time.perf_counter(), time.process_time()
+            answer = step(action)
+            cpu[name].append(1000 * (time.process_time() - used))
+            wall[name].append(1000 * (time.perf_counter() - started))
+            result = answer if name == "ours" else result
+        _, _, terminated, truncated, info = result
         if terminated or truncated:
             resets.append(milliseconds(raw.reset))
             _, info = env.reset(seed=task.seed, options=task.options)
     env.close()
     raw.close()
-    step, their_step = statistics.median(ours), statistics.median(theirs)
+    ours, theirs = (statistics.median(wall[name]) for name in ("ours", "theirs"))
     return {
         "reset": statistics.median(resets),
-        "step": their_step,
-        "our_step": step,
-        "overhead_us": 1000 * (step - their_step),
-        "times_faster": their_step / step,
+        "step": theirs,
+        "our_step": ours,
+        "overhead_us": 1000 * (ours - theirs),
+        "overhead_cpu_us": 1000
+        * (statistics.median(cpu["ours"]) - statistics.median(cpu["theirs"])),
+        "times_faster": theirs / ours,
     }
 
 
@@ -313,7 +320,8 @@ def table(rows: Mapping[str, Row]) -> str:
         for name, original in row["originals"].items():
             lines.append(
                 f"{case}: {name} of the package {original['step']:.2f} ms a step, ours "
-                f"{original['our_step']:.2f} ms (difference {original['overhead_us']:.0f} us); "
+                f"{original['our_step']:.2f} ms (difference {original['overhead_us']:.0f} us, "
+                f"of this process's CPU {original['overhead_cpu_us']:.0f} us); "
                 f"its reset {original['reset']:.1f} ms"
             )
         lines.append(f"{case}: a worker process adds {row['worker_adds_us']:.0f} us to a step")
