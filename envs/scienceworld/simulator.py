@@ -108,6 +108,13 @@ class Simulator:
         assert isinstance(value, int)
         return value
 
+    def park(self) -> None:
+        """Put the state of the world that was used last away."""
+        if self.current is not None:
+            self.current._count = self.count()
+            self.current = None
+        self.run_all([self.use_generator(self.scratch)])
+
     def forget_routes(self) -> None:
         """Clear the cache of routes, which makes gold paths depend on those made before."""
         routes = self.reference(call(self._path_finder, "precomputedExhaustivePaths"))
@@ -141,6 +148,7 @@ class World:
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
+        simulator.park()  # making one draws random numbers and object ids
         self._interface = simulator.reference(
             construct(f"{_PACKAGE}.runtime.pythonapi.PythonInterface")
         )

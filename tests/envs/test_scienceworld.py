@@ -248,9 +248,16 @@ def check_fork(
     play(fresh, *before)
     for again in (twin, fresh):
         assert [again.step(action) for action in after] == expected, (task, before, after)
+    assert len({next_random(same) for same in (env, twin, fresh)}) == 1, (task, before, after)
     assert len(pool.processes()) == 1
     for used in (env, fresh, twin, other):
         used.close()
+
+
+def next_random(env: ScienceWorldEnv) -> object:
+    """Return the number that bees and genetics would draw next; few actions show it."""
+    assert env._world is not None
+    return env._world.simulator.run_all([call(env._world._generator, "nextLong")])[0]
 
 
 def test_environments_with_different_simplifications_do_not_mix():
