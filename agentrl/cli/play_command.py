@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentrl.types import Task
 
 QUIT = {"/quit", "/exit"}
 
@@ -19,6 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="key=value",
         help="options of the panel, for example count=4",
+    )
+    parser.add_argument(
+        "--web",
+        type=int,
+        nargs="?",
+        const=8000,
+        metavar="PORT",
+        help="WebShop only: play in the browser, beside what the agent reads (default port 8000)",
     )
     parser.epilog = "While playing: /actions lists what is accepted, /quit leaves."
 
@@ -37,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.task < len(panel):
         raise ConfigError(f"`--task` is {args.task}; the panel has tasks 0 to {len(panel) - 1}.")
     task = panel[args.task]
+    if args.web is not None:
+        return _serve(env_id, task, args.web)
     env = envs.make(task.env_id)
     place = f"number {args.task} of {len(panel)} in panel {panel.name}, hash {panel.hash}"
     print(f"task {task.id} ({place})")
@@ -46,6 +59,23 @@ def run(args: argparse.Namespace) -> int:
         _play(env, observation, info)
     finally:
         env.close()
+    return 0
+
+
+def _serve(env_id: str, task: Task, port: int) -> int:
+    """Show the shop in a browser until Ctrl-C."""
+    from agentrl.errors import ConfigError
+
+    if env_id != "agentrl/WebShop-v0":
+        raise ConfigError(f"`--web` shows agentrl/WebShop-v0 only; got {env_id!r}. Drop `--web`.")
+    from agentrl.envs.webshop.web import serve
+
+    try:
+        serve(task, port)
+    except OSError as error:
+        raise ConfigError(
+            f"Port {port} cannot be used: {error}. Name another: `--web PORT`."
+        ) from error
     return 0
 
 
