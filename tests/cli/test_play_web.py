@@ -25,13 +25,16 @@ def fetch(address: str, form: dict[str, str] | None = None) -> str:
 def test_the_shop_can_be_visited_in_a_browser(tmp_path: Path):
     environment = {**os.environ, "AGENTRL_CACHE": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(PLAY, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        address = next(line.strip() for line in process.stdout if line.startswith("http"))
-        assert "What the agent reads" in fetch(address)
-        assert "Page 1 (Total results" in fetch(address, {"query": "lamp"})
-        assert "not accepted" in fetch(address, {"action": "click[nothing]"})
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        try:
+            assert process.stdout is not None
+            address = next(line.strip() for line in process.stdout if line.startswith("http"))
+            assert "What the agent reads" in fetch(address)
+            assert "Page 1 (Total results" in fetch(address, {"query": "lamp"})
+            assert "not accepted" in fetch(address, {"action": "click[nothing]"})
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
 
 
 def test_only_the_shop_has_a_page(run_agentrl):
