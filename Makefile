@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+EXTRAS := $(VENV)/.extras
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test check golden bench clean
+.PHONY: setup extras train test check golden bench clean
 
 setup: $(STAMP)
 
@@ -16,7 +17,12 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@command -v cmake > /dev/null || $(BIN)/python -m pip install --quiet cmake  # builds `alfworld`
+	@touch $@
+
+extras: $(EXTRAS)  ## ALFWorld and ScienceWorld, as far as this machine can build them
+
+$(EXTRAS): $(STAMP)
+	@command -v cmake > /dev/null || $(BIN)/python -m pip install --quiet cmake
 	@for extra in alfworld scienceworld; do \
 		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet \
 			--disable-pip-version-check -c constraints.txt -e ".[$$extra]" || \
@@ -27,15 +33,15 @@ $(STAMP): pyproject.toml constraints.txt
 train: setup  ## train the quickstart agent (less than five minutes on two cores)
 	$(BIN)/agentrl train configs/quickstart.yaml $(ARGS)
 
-test: setup  ## the whole test suite (under ten minutes on two cores)
+test: extras  ## the whole test suite (under ten minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not gpu" $(ARGS)
 
-check: setup  ## format, lint and types
+check: extras  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-golden: setup  ## official vectors in AGENTRL_GOLDEN (default tests/golden/data)
+golden: extras  ## official vectors: our own, and those in AGENTRL_SHARED or AGENTRL_GOLDEN
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden $(ARGS)
 
 bench: setup  ## the benchmarks that need no extra, in their shortest form
