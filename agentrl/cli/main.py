@@ -16,7 +16,7 @@ COMMANDS = {
     "eval": "score a model, or an agent without one, on panels of tasks",
     "play": "play an environment yourself",
     "data": "say how to get the data of an environment, and check them",
-    "envs": "list the registered environments",
+    "envs": "list the registered environments, or check one",
     "algorithms": "list the algorithms, or the settings of one",
 }
 
