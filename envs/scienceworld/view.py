@@ -14,6 +14,8 @@ _ROOM = re.compile(r"This (?:room is called the|outside location is called the) 
 _ARTICLE = re.compile(r"^(?:a substance called|an?|the|some) ", re.IGNORECASE)
 _INSIDE = re.compile(r"(?:On|In) the [^:]*? is: (.*?)\.\s*$")
 _CONTAINING = re.compile(r"\(containing (.*)\)")
+_STATE = re.compile(r"[^.(]*, which is (?:turned )?(\w+)")
+_COMMA = re.compile(r",(?! which | currently )")
 _DOOR = re.compile(r"A door to the (.*?) \(that is (open|closed)\)")
 _LEFT_OUT = frozenset(("agent", "air", "nothing"))
 
@@ -60,8 +62,8 @@ def _thing(line: str) -> str:
     notes = []
     if re.search(r"door is closed", line):
         notes.append("closed")
-    if found := re.search(r"which is turned (on|off)|which is (activated|deactivated)", line):
-        notes.append(found[1] or found[2])
+    if found := _STATE.match(line):
+        notes.append(found[1])
     if found := re.search(r"temperature of (-?\d+)", line):
         notes.append(f"{found[1]} degrees")
     inside = _INSIDE.search(line) or _CONTAINING.search(line)
@@ -72,14 +74,14 @@ def _thing(line: str) -> str:
 
 
 def _entries(text: str) -> list[str]:
-    """Split a list at its commas, but not at those in parentheses."""
-    entries, depth = [""], 0
-    for character in text:
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if character == "," and depth == 0:
-            entries.append("")
+    """Split a list at its commas, but not in parentheses or before the state of a thing."""
+    entries = [""]
+    for piece in _COMMA.split(text):
+        whole = entries[-1].count("(") == entries[-1].count(")")
+        if entries[-1] and whole:
+            entries.append(piece)
         else:
-            entries[-1] += character
+            entries[-1] += f",{piece}" if entries[-1] else piece
     return entries
 
 

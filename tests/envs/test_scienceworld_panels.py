@@ -135,7 +135,7 @@ LOOK = """This room is called the kitchen. In it, you see:
 \ta cupboard. The cupboard door is closed. 
 \ta oven, which is turned off. The oven door is closed. 
 \ta stopwatch, which is deactivated. 
-\ta table. On the table is: a glass cup (containing nothing).
+\ta table. On the table is: a glass cup (containing nothing), a red bulb, which is off, a wire.
 You also see:
 \tA door to the bathroom (that is open)
 \tA door to the hallway (that is closed)
@@ -148,8 +148,8 @@ INVENTORY = """In your inventory, you see:
 def test_the_short_view_keeps_what_matters_and_what_is_in_what():
     assert short_view(LOOK, INVENTORY) == (
         "Kitchen: counter (bowl (red apple, banana), drawer), cupboard (closed), oven (closed, "
-        "off), stopwatch (deactivated), table (glass cup). Doors: bathroom, hallway (closed). "
-        "Carrying: thermometer (-10 degrees)."
+        "off), stopwatch (deactivated), table (glass cup, red bulb (off), wire). Doors: bathroom, "
+        "hallway (closed). Carrying: thermometer (-10 degrees)."
     )
     assert short_answer(LOOK) == short_answer(INVENTORY) == ""
     assert short_answer("The door is now open.\nMore.") == "The door is now open."
