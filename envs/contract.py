@@ -77,12 +77,19 @@ def _text(observation: Any) -> str:
 def _info(info: Any) -> Info:
     if not isinstance(info, dict) or not all(isinstance(key, str) for key in info):
         raise _broken("give a dict with str keys as info", info)
-    for key, value in info.items():
-        try:
-            json.dumps(value, allow_nan=False, default=plain_number)
-        except (TypeError, ValueError) as error:
-            raise _broken(f"give JSON values in info (`{key}`: {error})", value) from error
+    try:
+        ENCODER.encode(info)
+    except (TypeError, ValueError):
+        for key, value in info.items():
+            _json_value(key, value)
     return info
+
+
+def _json_value(key: str, value: Any) -> None:
+    try:
+        ENCODER.encode(value)
+    except (TypeError, ValueError) as error:
+        raise _broken(f"give JSON values in info (`{key}`: {error})", value) from error
 
 
 def plain_number(value: Any) -> Any:
@@ -90,6 +97,10 @@ def plain_number(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+ENCODER = json.JSONEncoder(allow_nan=False, default=plain_number)
+"""Made once: `json.dumps` with these settings makes one at every call."""
 
 
 def _broken(duty: str, value: Any) -> EnvironmentFailure:

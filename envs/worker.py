@@ -32,7 +32,7 @@ import gymnasium
 
 from agentrl.envs import registry
 from agentrl.envs.base import Info
-from agentrl.envs.contract import StepResult, checked_reset, checked_step, completed, plain_number
+from agentrl.envs.contract import ENCODER, StepResult, checked_reset, checked_step, completed
 from agentrl.envs.process import children_of, die_with_parent, own_memory_mib, threads_of
 from agentrl.errors import EnvironmentFailure
 from agentrl.types import Task
@@ -40,6 +40,8 @@ from agentrl.types import Task
 HEADER = struct.Struct(">I")
 _MEMORY_CHECK_SECONDS = 1.0
 """Reading the memory of a process takes about a millisecond, too much for every short episode."""
+_USUAL_BYTES = 4096
+"""Most messages are shorter and arrive at once."""
 
 
 class Worker:
@@ -118,7 +120,7 @@ def serve(connection: socket.socket) -> None:
                 continue  # this is the new process
         else:
             result = worker.answer(message)
-        answer = json.dumps(result, default=plain_number).encode()
+        answer = ENCODER.encode(result).encode()
         connection.sendall(HEADER.pack(len(answer)) + answer)
 
 
@@ -204,14 +206,19 @@ def _register(env_id: str, entry_point: str, kwargs: dict[str, Any]) -> None:
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], int] | None:
     """Return the next message and the file descriptor that came with it, or -1; None at the end."""
-    header, descriptors, _, _ = socket.recv_fds(connection, HEADER.size, 1)
-    if not header:
-        return None
-    rest = _read(connection, HEADER.size - len(header))
+    # The parent sends nothing more before it has the answer, so this reads one message at most.
+    data, descriptors, _, _ = socket.recv_fds(connection, _USUAL_BYTES, 1)
+    while len(data) < HEADER.size:
+        more = connection.recv(HEADER.size - len(data))
+        if not more:
+            return None
+        data += more
+    size = HEADER.unpack_from(data)[0]
+    rest = _read(connection, HEADER.size + size - len(data))
     if rest is None:
         return None
-    body = _read(connection, HEADER.unpack(header + rest)[0])
-    return None if body is None else (json.loads(body), descriptors[0] if descriptors else -1)
+    message = json.loads(data[HEADER.size :] + rest)
+    return message, descriptors[0] if descriptors else -1
 
 
 def _read(connection: socket.socket, size: int) -> bytes | None:

@@ -20,10 +20,12 @@ from agentrl.errors import ConfigError, EnvironmentFailure
 _CLOSE_SECONDS = 5.0
 _EXIT_REPORT_SECONDS = 0.5
 """How long to wait for the zygote to say how a worker ended."""
+_USUAL_BYTES = 16384
+"""Most answers are shorter; asyncio's own buffer is so large that it is mapped anew each time."""
 _ZYGOTE_DIED = "The process that starts environment workers died."
 
 
-class WorkerProcess(asyncio.Protocol):
+class WorkerProcess(asyncio.BufferedProtocol):
     """The connection to one worker process; one call at a time.
 
     Attributes:
@@ -45,7 +47,8 @@ class WorkerProcess(asyncio.Protocol):
         self.discarded = False
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
+        self._space = bytearray(_USUAL_BYTES)
+        self._filled = 0
         self._answer: asyncio.Future[dict[str, Any]] | None = None
 
     @property
@@ -70,13 +73,17 @@ class WorkerProcess(asyncio.Protocol):
         if not self.alive or self._transport is None:
             raise ConnectionError
         body = json.dumps(message).encode()
-        self._answer = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._answer = loop.create_future()
         if passed is None:
             self._transport.write(HEADER.pack(len(body)) + body)
         else:
             self._send_with(passed, HEADER.pack(len(body)) + body)
-        async with asyncio.timeout(timeout):
+        deadline = loop.call_later(timeout, _fail, self._answer, TimeoutError)
+        try:
             answer = await self._answer
+        finally:
+            deadline.cancel()
         self._answer = None
         return answer
 
@@ -104,21 +111,27 @@ class WorkerProcess(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
-        """Collect an answer (called by asyncio)."""
-        self._buffer += data
-        if len(self._buffer) < HEADER.size:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes of an answer go (called by asyncio)."""
+        if self._filled == len(self._space):
+            self._space = self._space + bytes(len(self._space))
+        return memoryview(self._space)[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Note what has arrived, and hand a whole answer on (called by asyncio)."""
+        self._filled += nbytes
+        if self._filled < HEADER.size or self._answer is None or self._answer.done():
             return
-        end = HEADER.size + HEADER.unpack_from(self._buffer)[0]
-        if len(self._buffer) >= end and self._answer is not None and not self._answer.done():
-            self._answer.set_result(json.loads(self._buffer[HEADER.size : end]))
-            del self._buffer[:end]
+        end = HEADER.size + HEADER.unpack_from(self._space)[0]
+        if self._filled >= end:
+            self._answer.set_result(json.loads(self._space[HEADER.size : end].decode()))
+            self._filled = 0  # there is one answer to a call
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the waiting call (called by asyncio)."""
         self.alive = False
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionError())
+        if self._answer is not None:
+            _fail(self._answer, ConnectionError)
 
 
 class ZygoteProcess:
@@ -300,6 +313,12 @@ class ZygoteProcess:
             if not worker.ended.done():
                 worker.ended.set_result(-signal.SIGKILL)
         self._workers.clear()
+
+
+def _fail(answer: asyncio.Future[Any], error: type[Exception]) -> None:
+    """Let whoever waits for an answer go on without it."""
+    if not answer.done():
+        answer.set_exception(error())
 
 
 async def connect(worker: WorkerProcess, ours: socket.socket) -> None:

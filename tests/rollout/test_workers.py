@@ -19,6 +19,7 @@ from agentrl.rollout.workers import EnvPool
 from agentrl.types import Task
 from tests.envs.corridor import Corridor
 from tests.envs.faulty import ENV_ID, KINDS, FaultyEnv
+from tests.rollout.placed import CounterEnv
 
 ROOT = Path(__file__).parents[2]
 FAILURE_KIND = {
@@ -113,6 +114,19 @@ def test_messages_say_what_the_environment_did():
         assert "in _misbehave" in texts["raise"]
         assert "exited with code 3" in texts["exit"]
         assert "finite number as reward" in texts["types"]
+
+    asyncio.run(main())
+
+
+def test_messages_of_any_length_arrive_whole():
+    async def main() -> None:
+        async with EnvPool(1) as pool, pool.lease() as handle:
+            await handle.reset(CounterEnv.panel("train", count=1)[0])
+            actions: list[str] = []
+            for size in (0, 1, 4000, 4096, 16300, 16384, 100, 300_000, 1):
+                actions.append("é" * size)
+                observation = (await handle.step(actions[-1]))[0]
+                assert observation.rpartition(" ")[0] == str(actions)
 
     asyncio.run(main())
 
