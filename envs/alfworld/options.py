@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from agentrl.envs.alfworld.layouts import SPLITS, TASK_TYPES
-from agentrl.errors import ConfigError, unknown_name
+from agentrl.envs.options import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    read_options,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +46,14 @@ class Options:
     plays where TextWorld is not a 1.7 release."""
 
     def __post_init__(self) -> None:
-        _one_of("split", self.split, SPLITS)
-        _one_of("reward", self.reward, ("won",))
-        _one_of("engine", self.engine, ("compact", "textworld"))
+        check_choice("ALFWorld", "split", self.split, SPLITS)
+        check_choice("ALFWorld", "reward", self.reward, ("won",))
+        check_choice("ALFWorld", "engine", self.engine, ("compact", "textworld"))
         if self.task_type is not None:
-            _one_of("task_type", self.task_type, TASK_TYPES)
-        if type(self.max_steps) is not int or self.max_steps < 1:
-            raise ConfigError(f"`max_steps` must be a positive integer; got {self.max_steps!r}.")
-        if isinstance(self.win_reward, bool) or not isinstance(self.win_reward, int | float):
-            raise ConfigError(f"`win_reward` must be a number; got {self.win_reward!r}.")
-        if type(self.expert) is not bool:
-            raise ConfigError(f"`expert` must be true or false; got {self.expert!r}.")
+            check_choice("ALFWorld", "task_type", self.task_type, TASK_TYPES)
+        check_integer("max_steps", self.max_steps)
+        check_number("win_reward", self.win_reward)
+        check_flag("expert", self.expert)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Options:
@@ -60,13 +63,4 @@ class Options:
             UnknownNameError: an option or value that does not exist, with the nearest one.
             ConfigError: a value of the wrong type or out of range.
         """
-        known = [f.name for f in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise unknown_name("option of an ALFWorld task", name, known)
-        return cls(**values)
-
-
-def _one_of(name: str, value: Any, accepted: Any) -> None:
-    if value not in accepted:
-        raise unknown_name(f"ALFWorld `{name}`", str(value), accepted)
+        return read_options(cls, values, "ALFWorld")

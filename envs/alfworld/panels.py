@@ -12,6 +12,7 @@ from agentrl.envs.alfworld.layouts import SPLITS, TASK_TYPES, content_digest
 from agentrl.envs.alfworld.options import Options
 from agentrl.envs.alfworld.packed import Entry
 from agentrl.envs.alfworld.store import Wanted, prepare
+from agentrl.envs.options import check_choice, check_integer, check_list
 from agentrl.errors import ConfigError, unknown_name
 from agentrl.types import Task, TaskPanel
 
@@ -59,13 +60,10 @@ def alfworld_panel(
     name = ALIASES.get(split, split)
     if name not in SPLITS:
         raise unknown_name("split of agentrl/ALFWorld-v0", split, [*SPLITS, *ALIASES])
-    for kind in [task_types] if isinstance(task_types, str) else task_types:
-        if kind not in TASK_TYPES:
-            raise unknown_name("ALFWorld task type", kind, TASK_TYPES)
-    if isinstance(task_types, str):
-        raise ConfigError(f"`task_types` must be a list, for example [{task_types!r}].")
-    if count is not None and (type(count) is not int or count < 1):
-        raise ConfigError(f"`count` must be a positive integer; got {count!r}.")
+    check_list("task_types", task_types)
+    for kind in task_types:
+        check_choice("ALFWorld", "task_types", kind, TASK_TYPES)
+    check_integer("count", count, optional=True)
     Options.read(options)
     if generated:
         tasks = _generated(split, name, count or 100, seed or 0, tuple(task_types), options)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from agentrl.envs.options import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    read_options,
+)
 from agentrl.envs.scienceworld.tasks import ScienceTask, find_task
 from agentrl.errors import ConfigError, unknown_name
 
@@ -61,21 +68,14 @@ class Options:
         task = find_task(self.task)
         _check_variation(task, self.variation)
         object.__setattr__(self, "simplifications", canonical(self.simplifications, task))
-        if type(self.max_steps) is not int or self.max_steps < 1:
-            raise ConfigError(f"`max_steps` must be a positive integer; got {self.max_steps!r}.")
-        limit = self.native_step_limit
-        if limit is not None and (type(limit) is not int or limit < 1):
-            raise ConfigError(
-                f"`native_step_limit` must be a positive integer or null; got {limit!r}."
-            )
-        _one_of("reward", self.reward, ("won", "score_delta"))
-        _one_of("win", self.win, ("full_score", "positive_score"))
-        _one_of("observation", self.observation, ("full", "short"))
-        for name in ("admissible", "expert"):
-            if type(getattr(self, name)) is not bool:
-                raise ConfigError(f"`{name}` must be true or false; got {getattr(self, name)!r}.")
-        if isinstance(self.win_reward, bool) or not isinstance(self.win_reward, int | float):
-            raise ConfigError(f"`win_reward` must be a number; got {self.win_reward!r}.")
+        check_integer("max_steps", self.max_steps)
+        check_integer("native_step_limit", self.native_step_limit, optional=True)
+        check_choice("ScienceWorld", "reward", self.reward, ("won", "score_delta"))
+        check_choice("ScienceWorld", "win", self.win, ("full_score", "positive_score"))
+        check_choice("ScienceWorld", "observation", self.observation, ("full", "short"))
+        check_flag("admissible", self.admissible)
+        check_flag("expert", self.expert)
+        check_number("win_reward", self.win_reward)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Options:
@@ -86,11 +86,7 @@ class Options:
                 nearest one.
             ConfigError: a value of the wrong type or out of range.
         """
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise unknown_name("option of a ScienceWorld task", name, known)
-        return cls(**values)
+        return read_options(cls, values, "ScienceWorld")
 
     @property
     def science_task(self) -> ScienceTask:
@@ -143,8 +139,3 @@ def _check_variation(task: ScienceTask, variation: Any) -> None:
             f"`variation` of task {task.name!r} must be an integer from 0 to "
             f"{task.variations - 1}; got {variation!r}."
         )
-
-
-def _one_of(name: str, value: Any, accepted: tuple[str, ...]) -> None:
-    if value not in accepted:
-        raise unknown_name(f"ScienceWorld `{name}`", str(value), accepted)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from agentrl.envs.options import check_integer, check_list
 from agentrl.envs.scienceworld.java import simulator_version
 from agentrl.envs.scienceworld.options import Options
 from agentrl.envs.scienceworld.tasks import (
@@ -57,17 +58,20 @@ def scienceworld_panel(
     for name in ("task", "variation"):
         if name in options:
             raise ConfigError(f"`{name}` is given by the panel; choose tasks with `task_types`.")
+    check_list("task_types", task_types)
+    check_integer("variations_per_task", variations_per_task, optional=True)
+    check_integer("count", count, optional=True)
     named = [find_task(name).name for name in task_types]
     options = {**options, "simulator": simulator_version()}
     tasks = [
         _task(task, variation, split, options)
         for task, variations in _chosen(split, split_scheme)
         if not named or task.name in named
-        for variation in variations[: _positive("variations_per_task", variations_per_task)]
+        for variation in variations[:variations_per_task]
     ]
     if seed is not None:
         random.Random(seed).shuffle(tasks)
-    tasks = tasks[: _positive("count", count)]
+    tasks = tasks[:count]
     if not tasks:
         raise ConfigError(
             f"No tasks are left: `split` {split!r} of `split_scheme` {split_scheme!r} has none of "
@@ -125,9 +129,3 @@ def _task(task: ScienceTask, variation: int, split: str, options: dict[str, Any]
         split=split,
         task_type=task.name,
     )
-
-
-def _positive(name: str, value: int | None) -> int | None:
-    if value is not None and (type(value) is not int or value < 1):
-        raise ConfigError(f"`{name}` must be a positive integer; got {value!r}.")
-    return value

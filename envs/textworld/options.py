@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from agentrl.envs.options import check_choice, check_integer, check_name
 from agentrl.envs.textworld.games import BACKENDS, KINDS, GameSpec
-from agentrl.errors import ConfigError, unknown_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +32,10 @@ class Options:
     """Settings of the kind, see `games.KINDS`."""
 
     def __post_init__(self) -> None:
-        _one_of("kind", self.kind, KINDS)
-        _one_of("backend", self.backend, BACKENDS)
-        _one_of("objective", self.objective, ("short", "full"))
-        if type(self.max_steps) is not int or self.max_steps < 1:
-            raise ConfigError(f"`max_steps` must be a positive integer; got {self.max_steps!r}.")
+        check_choice("TextWorld", "kind", self.kind, KINDS)
+        check_choice("TextWorld", "backend", self.backend, BACKENDS)
+        check_choice("TextWorld", "objective", self.objective, ("short", "full"))
+        check_integer("max_steps", self.max_steps)
         GameSpec.of(self.kind, 0, self.settings)
 
     @classmethod
@@ -49,11 +48,9 @@ class Options:
         """
         own = {f.name for f in fields(cls)} - {"settings"}
         kind = values.get("kind", "coin_collector")
-        _one_of("kind", kind, KINDS)
+        check_choice("TextWorld", "kind", kind, KINDS)
         for name in values:
-            if name not in own and name not in KINDS[kind].defaults:
-                known = [*own, *KINDS[kind].defaults]
-                raise unknown_name(f"option of a TextWorld {kind!r} task", name, known)
+            check_name(f"a TextWorld {kind!r} task", name, [*own, *KINDS[kind].defaults])
         settings = {name: value for name, value in values.items() if name not in own}
         chosen = {name: value for name, value in values.items() if name in own}
         return cls(**chosen, settings=settings)
@@ -61,8 +58,3 @@ class Options:
     def spec(self, seed: int) -> GameSpec:
         """Return the game these options and a seed describe."""
         return GameSpec.of(self.kind, seed, self.settings)
-
-
-def _one_of(name: str, value: Any, accepted: Any) -> None:
-    if value not in accepted:
-        raise unknown_name(f"TextWorld `{name}`", str(value), accepted)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
+from agentrl.envs.options import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    read_options,
+)
 from agentrl.envs.webshop.catalogue import Catalogue
 from agentrl.envs.webshop.generator import STYLES
 from agentrl.envs.webshop.goals import GoalSet
 from agentrl.envs.webshop.locate import generated_catalogue, published_catalogue
 from agentrl.envs.webshop.reward import TYPE_MODES
-from agentrl.errors import ConfigError, unknown_name
+from agentrl.errors import ConfigError
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "catalogue": ("1k", "full", "generated"),
@@ -65,21 +72,16 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, accepted in CHOICES.items():
-            if getattr(self, name) not in accepted:
-                raise unknown_name(f"WebShop `{name}`", str(getattr(self, name)), accepted)
+            check_choice("WebShop", name, getattr(self, name), accepted)
         for name in ("max_steps", "results_per_page"):
-            _check_integer(name, getattr(self, name), 1)
-        if self.size is not None:
-            _check_integer("size", self.size, 1)
-        if self.goal is not None:
-            _check_integer("goal", self.goal, 0)
+            check_integer(name, getattr(self, name))
+        check_integer("size", self.size, optional=True)
+        check_integer("goal", self.goal, least=0, optional=True)
         for name in ("price_seed", "goal_seed", "catalogue_seed"):
-            _check_integer(name, getattr(self, name), 0)
+            check_integer(name, getattr(self, name), least=0)
         for name in ("human_goals", "show_attrs", "expert"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"`{name}` must be true or false; got {getattr(self, name)!r}.")
-        if isinstance(self.win_reward, bool) or not isinstance(self.win_reward, int | float):
-            raise ConfigError(f"`win_reward` must be a number; got {self.win_reward!r}.")
+            check_flag(name, getattr(self, name))
+        check_number("win_reward", self.win_reward)
         if self.catalogue == "generated" and self.human_goals:
             raise ConfigError("A generated catalogue has no human goals; drop `human_goals`.")
 
@@ -91,11 +93,7 @@ class Options:
             UnknownNameError: an option or value that does not exist, with the nearest one.
             ConfigError: a value of the wrong type or out of range.
         """
-        known = {field.name for field in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise unknown_name("option of agentrl/WebShop-v0", name, known)
-        return cls(**values)
+        return read_options(cls, values, "WebShop")
 
     def open_catalogue(self) -> Catalogue:
         """Open the catalogue these options name, preparing it on first use.
@@ -111,8 +109,3 @@ class Options:
     def goals(self, catalogue: Catalogue) -> GoalSet:
         """Return the shuffled goals these options name."""
         return catalogue.goals(self.human_goals, self.price_seed, self.goal_seed)
-
-
-def _check_integer(name: str, value: Any, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ConfigError(f"`{name}` must be an integer of at least {least}; got {value!r}.")

@@ -8,6 +8,7 @@ from dataclasses import fields
 from random import Random
 from typing import Any
 
+from agentrl.envs.options import check_integer, check_list
 from agentrl.envs.webshop.catalogue import Catalogue
 from agentrl.envs.webshop.goals import Goal, GoalSet
 from agentrl.envs.webshop.options import Options
@@ -56,6 +57,8 @@ def webshop_panel(
         ConfigError: the panel would be empty or too long.
         DataError: the data are missing or damaged.
     """
+    check_list("task_types", task_types)
+    check_integer("count", count, optional=True)
     chosen = Options.read(options)
     catalogue = chosen.open_catalogue()
     goals = chosen.goals(catalogue)
@@ -64,8 +67,6 @@ def webshop_panel(
     if seed is not None:
         order = list(order)
         Random(seed).shuffle(order)
-    if count is not None and count < 1:
-        raise ConfigError(f"`count` must be at least 1; got {count}.")
     if count is None and len(order) > MOST_TASKS:
         raise ConfigError(
             f"Split {split!r} has {len(order)} goals; give `count`, at most {MOST_TASKS}."
@@ -73,9 +74,10 @@ def webshop_panel(
     tasks = _tasks(split, order, count, catalogue, goals, chosen, set(task_types), options)
     panel = TaskPanel.of(f"webshop-{split}", tasks)
     if not panel:
+        departments = ", ".join(sorted({goals[index].category for index in order}))
         raise ConfigError(
-            f"No goal of split {split!r} is left: it has {len(order)}, `task_types` is "
-            f"{list(task_types)}."
+            f"No goal of split {split!r} is left: `task_types` is {list(task_types)}, and its "
+            f"{len(order)} goals are of the departments: {departments or 'none'}."
         )
     return panel
 

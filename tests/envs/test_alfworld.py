@@ -259,7 +259,7 @@ def test_wrong_options_are_named_with_the_nearest_right_one(options: dict[str, A
 def test_wrong_panel_settings_are_refused():
     for settings, error in (
         ({"split": "test"}, "Unknown split"),
-        ({"split": "train", "task_types": ["pick"]}, "task type"),
+        ({"split": "train", "task_types": ["pick"]}, "`task_types`"),
         ({"split": "train", "task_types": "pick_two_obj_and_place"}, "must be a list"),
         ({"split": "train", "count": 0}, "positive integer"),
         ({"split": "train", "generated": True, "seed": -1}, "at least 0"),

@@ -240,8 +240,9 @@ def test_splits_of_the_published_goals_are_the_originals():
 
 def test_empty_and_odd_panels_are_refused():
     for options, message in (
-        ({"count": 0}, "at least 1"),
-        ({"task_types": ["gardening"]}, "No goal of split"),
+        ({"count": 0}, "`count` must be a positive integer"),
+        ({"task_types": ["gardening"]}, "departments: beauty"),
+        ({"task_types": "beauty"}, "must be a list"),
         ({"split_scheme": "mine"}, "split_scheme"),
     ):
         with pytest.raises(AgentRLError, match=message):
