@@ -107,6 +107,8 @@ class Placement:
     Attributes:
         memory_mib: memory of its own while an episode runs, child processes included, in MiB.
         start_seconds: what the first episode of a process costs on top of a later one, in seconds.
+        call_timeout: seconds one reset or step may take on a busy machine, unless
+            `environment.call_timeout` says otherwise; None takes the pool's usual time.
         episodes_per_worker: a process is replaced after this many episodes; None leaves it to
             `environment.episodes_per_worker`.
         warm_spares: processes to keep started and warmed up beyond those in use.
@@ -117,6 +119,7 @@ class Placement:
 
     memory_mib: int = 32
     start_seconds: float = 0.0
+    call_timeout: float | None = None
     episodes_per_worker: int | None = None
     warm_spares: int = 0
     fork_process: bool = False

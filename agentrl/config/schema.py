@@ -85,7 +85,8 @@ class EnvironmentConfig:
             does not suffice.
         memory_gib: memory of all environment processes together in GiB; 0 takes 80 % of what is
             available at the start.
-        call_timeout: seconds one reset or step may take.
+        call_timeout: seconds one reset or step may take; 0 leaves it to the environment (30 for
+            most, 120 for ScienceWorld).
         episodes_per_worker: a process is replaced after this many episodes, unless the environment
             itself says when.
     """
@@ -96,15 +97,15 @@ class EnvironmentConfig:
     prompt: str | None = None
     workers: int = 32
     memory_gib: float = 0.0
-    call_timeout: float = 30.0
+    call_timeout: float = 0.0
     episodes_per_worker: int = 200
 
     def __post_init__(self) -> None:
         require(self.workers >= 1, "environment.workers", self.workers, "an integer >= 1")
         ok = self.memory_gib >= 0
         require(ok, "environment.memory_gib", self.memory_gib, "a number of GiB >= 0")
-        ok = self.call_timeout > 0
-        require(ok, "environment.call_timeout", self.call_timeout, "a number of seconds > 0")
+        ok = self.call_timeout >= 0
+        require(ok, "environment.call_timeout", self.call_timeout, "a number of seconds >= 0")
         value = self.episodes_per_worker
         require(value >= 1, "environment.episodes_per_worker", value, "an integer >= 1")
 

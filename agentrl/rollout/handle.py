@@ -74,7 +74,7 @@ class EnvHandle:
         """
         async with self._lock:
             observation, reward, terminated, truncated, info = await self._call(
-                {"call": "step", "action": action}, self._places.call_timeout
+                {"call": "step", "action": action}
             )
             self._actions.append(action)
             self._observation = observation
@@ -194,11 +194,11 @@ class EnvHandle:
     async def _ask_for_copy(self, task: Task, worker: WorkerProcess, copy: WorkerProcess) -> int:
         """Have the process fork, and connect to the copy; returns the copy's process id."""
         ours, theirs = socket.socketpair()
+        timeout = self._places.deadline(task.env_id)
         try:
             await connect(copy, ours)
-            answer = await worker.call({"call": "fork"}, self._places.call_timeout, theirs)
+            answer = await worker.call({"call": "fork"}, timeout, theirs)
         except (TimeoutError, ConnectionError) as error:
-            timeout = self._places.call_timeout
             raise await self._lost("fork", task, worker, error, timeout) from None
         finally:
             theirs.close()
@@ -222,12 +222,13 @@ class EnvHandle:
             "environment": self._places.kind(task.env_id).registration,
             "actions": actions,
         }
-        return await self._call(message, self._places.call_timeout + _REPLAY_FACTOR * seconds)
+        return await self._call(message, _REPLAY_FACTOR * seconds)
 
-    async def _call(self, message: dict[str, Any], timeout: float) -> Any:
+    async def _call(self, message: dict[str, Any], more_seconds: float = 0.0) -> Any:
         worker = self._worker
         if worker is None or not self._healthy:
             raise EnvironmentFailure("The environment has failed or was closed before.", "died")
+        timeout = self._places.deadline(worker.env_id) + more_seconds
         started = time.perf_counter()
         try:
             answer = await worker.call(message, timeout)

@@ -17,6 +17,8 @@ from agentrl.types import Task
 
 _MEMORY_FACTOR = 2.0
 """A process that takes this many times its `Placement.memory_mib` after an episode is replaced."""
+CALL_SECONDS = 30.0
+"""What one reset or step may take where neither setting nor placement says it."""
 _END_SECONDS = 5.0
 """A killed process of which nothing is heard for so long no longer counts."""
 
@@ -46,7 +48,7 @@ class Places:
     Args:
         size: most environments in play.
         memory_mib: memory for all processes.
-        call_timeout: seconds one reset or step may take.
+        call_timeout: seconds one reset or step may take; 0 asks the environment's placement.
         start_timeout: seconds a start, and a warm-up, may take.
         episodes_per_worker: a process is replaced after this many episodes.
 
@@ -121,6 +123,10 @@ class Places:
                 )
             self._kinds[env_id] = kind
         return self._kinds[env_id]
+
+    def deadline(self, env_id: str) -> float:
+        """Return the seconds that one call of an environment may take."""
+        return self.call_timeout or self.kind(env_id).placement.call_timeout or CALL_SECONDS
 
     async def place(
         self, task: Task, *, room_only: bool = False, timeout: float | None = None

@@ -38,7 +38,8 @@ class EnvPool:
 
     Args:
         size: most environments in play; fewer where the memory does not suffice for them.
-        call_timeout: seconds one reset or step may take.
+        call_timeout: seconds one reset or step may take; 0 leaves it to the environment's
+            placement, and takes 30 where that does not say.
         start_timeout: seconds the imports of the first process, and each fork or warm-up, may take.
         episodes_per_worker: a process is replaced after this many episodes, unless the
             environment's placement says otherwise.
@@ -55,7 +56,7 @@ class EnvPool:
         self,
         size: int,
         *,
-        call_timeout: float = 30.0,
+        call_timeout: float = 0.0,
         start_timeout: float = 120.0,
         episodes_per_worker: int = 200,
         env_ids: Sequence[str] = (),
@@ -108,7 +109,7 @@ class EnvPool:
 
     @property
     def call_timeout(self) -> float:
-        """Seconds one reset or step may take."""
+        """Seconds one reset or step may take; 0 leaves it to the environment."""
         return self._places.call_timeout
 
     @call_timeout.setter

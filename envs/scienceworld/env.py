@@ -47,7 +47,9 @@ class ScienceWorldEnv(TextEnv):
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (declared so by gymnasium)
     prompt: ClassVar[Prompt] = PROMPTS["step"]
     prompts: ClassVar[Mapping[str, Prompt]] = PROMPTS
-    placement: ClassVar[Placement] = Placement(memory_mib=280, start_seconds=2.5, warm_spares=1)
+    placement: ClassVar[Placement] = Placement(
+        memory_mib=280, start_seconds=2.5, call_timeout=120.0, warm_spares=1
+    )
 
     def __init__(self, **defaults: Any) -> None:
         self._defaults = defaults

@@ -210,6 +210,27 @@ def test_a_warm_up_that_hangs_fails_at_its_deadline(monkeypatch: pytest.MonkeyPa
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("setting", "placement", "seconds"), [(0.0, None, 30), (0.0, 0.2, 0.2), (0.2, 50.0, 0.2)]
+)
+def test_a_call_may_take_what_the_setting_says_else_the_environment_else_half_a_minute(
+    setting: float, placement: float | None, seconds: float, monkeypatch: pytest.MonkeyPatch
+):
+    own = Placement(memory_mib=24, fork_process=True, call_timeout=placement)
+    monkeypatch.setattr(CounterEnv, "placement", own)
+
+    async def main() -> None:
+        async with EnvPool(1, call_timeout=setting, env_ids=[CounterEnv.env_id]) as pool:
+            assert pool._places.deadline(CounterEnv.env_id) == seconds
+            async with pool.lease() as handle:
+                if seconds < 1:
+                    await handle.reset(task(hang=1))
+                    with seconds_below(8), pytest.raises(EnvironmentFailure, match=r"in 0\.2 s"):
+                        await handle.step("go")
+
+    asyncio.run(main())
+
+
 def test_the_memory_limits_the_episodes_at_a_time():
     assert EnvPool(8, memory_gib=3.5, env_ids=[LargeEnv.env_id]).size == 3
     assert EnvPool(2, memory_gib=3.5, env_ids=[LargeEnv.env_id]).size == 2
