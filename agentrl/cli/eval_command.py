@@ -107,6 +107,7 @@ def _agent(args: argparse.Namespace) -> int:
     from agentrl.evaluation.agents import agent_of
     from agentrl.evaluation.baseline import BaselineSettings, evaluate_agent
     from agentrl.evaluation.protocol import DRAWS, apply_protocol
+    from agentrl.evaluation.transcripts import panel_setting
 
     if args.env is None:
         raise ConfigError(f"`agentrl eval {args.who}` needs `--env`, for example `--env ALFWorld`.")
@@ -128,7 +129,7 @@ def _agent(args: argparse.Namespace) -> int:
     settings = BaselineSettings(
         episodes_per_task=args.episodes or 1,
         seed=args.seed,
-        labels=(("protocol", args.protocol),),
+        labels=(("protocol", args.protocol), *panel_setting(options).items()),
         **{name: value for name in ("workers", "call_timeout") if (value := getattr(args, name))},
     )
     output = Path(args.output or "evaluations")

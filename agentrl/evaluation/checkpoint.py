@@ -23,7 +23,12 @@ from agentrl.evaluation.protocol import DRAWS, Protocol, apply_protocol
 from agentrl.evaluation.record import records_of
 from agentrl.evaluation.score import PanelScore
 from agentrl.evaluation.table import EvaluationTable
-from agentrl.evaluation.transcripts import EvaluationHeader, assemble, panel_info
+from agentrl.evaluation.transcripts import (
+    EvaluationHeader,
+    assemble,
+    panel_info,
+    panel_setting,
+)
 from agentrl.evaluation.versions import versions_of
 from agentrl.types import TaskPanel
 
@@ -170,6 +175,7 @@ def _header(
 ) -> EvaluationHeader:
     settings: dict[str, Any] = {
         "protocol": evaluation.protocol,
+        **panel_setting(evaluation.panel),
         "episodes_per_task": config.evaluation.episodes_per_task,
         "seed": config.seed,
         "temperature": config.evaluation.temperature,

@@ -20,6 +20,7 @@ from agentrl.evaluation.record import EpisodeRecord, records_of
 from agentrl.evaluation.table import EvaluationTable, PanelInfo, table_rows
 from agentrl.storage import read_forest
 from agentrl.tree import Forest
+from agentrl.types import LOCATION_OPTIONS
 
 SCHEMA = 1
 
@@ -200,3 +201,9 @@ def panel_info(split: str, name: str, digest: str, types: list[str]) -> PanelInf
     for name_of_type in types:
         counts[name_of_type] = counts.get(name_of_type, 0) + 1
     return PanelInfo(split=split, name=name, hash=digest, tasks=counts)
+
+
+def panel_setting(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a table says of the panel's options; where the data lie is left out."""
+    said = [f"{name}={value}" for name, value in options.items() if name not in LOCATION_OPTIONS]
+    return {"panel": " ".join(said)} if said else {}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agentrl import envs
-from agentrl.evaluation.transcripts import read_evaluation
+from agentrl.evaluation.transcripts import panel_setting, read_evaluation
 
 ENV = "tests.evaluation.errands:tests/Errands-v0"
 Play = Callable[..., tuple[int, dict[str, Any], str]]
@@ -45,6 +45,12 @@ def test_an_expert_is_scored_per_type_and_split(play: Play):
     for panel in table["panels"]:
         own = envs.env_class(ENV).panel(panel["split"], count=5)
         assert (panel["name"], panel["hash"]) == (own.name, own.hash)
+    assert table["settings"]["panel"] == "count=5"
+
+
+def test_a_table_says_the_options_of_the_panel_but_not_where_the_data_lie():
+    assert panel_setting({"count": 5, "data_dir": "/home"}) == {"panel": "count=5"}
+    assert panel_setting({"data_dir": "/home"}) == {}
 
 
 def test_random_play_depends_on_its_seed_alone(play: Play):
