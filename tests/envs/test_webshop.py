@@ -241,7 +241,7 @@ def test_splits_of_the_published_goals_are_the_originals():
 def test_empty_and_odd_panels_are_refused():
     for options, message in (
         ({"count": 0}, "`count` must be a positive integer"),
-        ({"task_types": ["gardening"]}, "departments: beauty"),
+        ({"task_types": ["gardening"]}, "departments: home, wear"),
         ({"task_types": "beauty"}, "must be a list"),
         ({"split_scheme": "mine"}, "split_scheme"),
     ):
