@@ -1,6 +1,7 @@
 """What the environments cost, in process and in worker processes, beside the original packages.
 
     python benchmarks/environments.py [--only NAME ...] [--repeats N] [--out FILE]
+        [--peers-python PYTHON] [--webshop-original CLONE PYTHON]
 
 Prints a table and JSON.  Times are wall-clock medians in milliseconds, measured one after the other
 in one run, ours and the original's in turns with the same actions.
@@ -9,11 +10,14 @@ in one run, ours and the original's in turns with the same actions.
   translated before).
 * reset, step: in process; `worker`: what a worker process adds to a step.
 * original: the package driven directly (see `environments_raw.py`); `overhead` is our step minus
-  its step.  WebShop's original needs another interpreter and data: `times_faster_than_quoted`
-  divides the lower of 17 to 40 ms of CPU a step, which were measured elsewhere, by our step.
+  its step.
+* peers: with the two last options, the packages as other frameworks drive them, and the original
+  WebShop, with the same games and actions; see `environments_peers.py`.
 * fork after 10 steps: in process (`fork`), into another process by replay and by `os.fork`.
 * memory: per worker while all play, its own (private) and its share of everything (PSS), MiB.
-* steps/s of random play, resets included, with 1, 2, 4, 8 and 64 environments at a time.
+* steps/s of random play, resets included, with 1, 8 and 64 environments at a time (`--counts`).
+  Counting begins when all have been reset, and ends `--seconds` later, or when each environment has
+  made a step if that is later.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import environments_peers as peers
 from environments_raw import Raw, RawPddl, RawScienceWorld, RawTextWorld
 
 from agentrl.envs import TextEnv, env_class, make
@@ -47,7 +52,8 @@ from agentrl.types import Task, TaskPanel
 
 ACTIONS = ("look around", "inventory", "wait1", "open door to kitchen", "go to kitchen", "task")
 QUERIES = ("search[soft red shirt]", "search[wooden table]", "search[gift]")
-QUOTED_WEBSHOP_MS = [17.0, 40.0]
+_FORK_MILLISECONDS = 1000.0
+"""Enough time for forks in one place; where each starts a Java process, one fork is."""
 Row = dict[str, Any]
 
 
@@ -60,12 +66,14 @@ class Case:
         options: of its panel.
         originals: the package driven directly, by name.
         most: most environments at a time (memory).
+        steps: how many to time, for every repeat.
     """
 
     env_id: str
     options: Mapping[str, Any]
     originals: Mapping[str, Callable[[Task], Raw]] = field(default_factory=dict)
     most: int = 64
+    steps: int = 100
 
 
 CASES: dict[str, Case] = {
@@ -85,6 +93,7 @@ CASES: dict[str, Case] = {
             "step": partial(RawScienceWorld, whole=True),
         },
         most=8,
+        steps=40,
     ),
 }
 
@@ -180,23 +189,22 @@ def beside(task: Task, original: Callable[[Task], Raw], steps: int) -> Row:
 
 async def in_workers(panel: TaskPanel, count: int, seconds: float) -> Row:
     """Play at random in `count` processes; measure steps per second and memory."""
-    steps, failures = 0, 0
     task = panel[0]
+    steps = [0] * count
 
     async def play(number: int, until: float, handle: EnvHandle) -> None:
-        nonlocal steps, failures
         rng = random.Random(number)
-        while time.perf_counter() < until:
-            chosen = panel[rng.randrange(len(panel))]
-            _, info = await handle.reset(chosen)
+        while time.perf_counter() < until or not steps[number]:
+            _, info = await handle.reset(panel[rng.randrange(len(panel))])
             over = False
-            while not over and time.perf_counter() < until:
+            while not over and (time.perf_counter() < until or not steps[number]):
                 _, _, terminated, truncated, info = await handle.step(choose(info, rng))
                 over = terminated or truncated
-                steps += 1
+                steps[number] += 1
 
     started = time.perf_counter()
     async with EnvPool(count, env_ids=[task.env_id]) as pool:
+        count = min(count, pool.size)  # the memory may not suffice for all
         handles = await asyncio.gather(*(pool.acquire(task) for _ in range(count)))
         await asyncio.gather(*(handle.reset(task) for handle in handles))
         ready = time.perf_counter() - started
@@ -206,15 +214,20 @@ async def in_workers(panel: TaskPanel, count: int, seconds: float) -> Row:
             return_exceptions=True,
         )
         elapsed = time.perf_counter() - started
-        failures = sum(isinstance(result, EnvironmentFailure) for result in results)
-        memory = [own_memory_mib(pid_of(handle)) or 0.0 for handle in handles]
-        share = [proportional_mib(pid_of(handle)) for handle in handles]
+        failed = [result for result in results if result is not None]
+        for error in failed:
+            if not isinstance(error, EnvironmentFailure):
+                raise error
+        pids = [handle.pid for handle in handles if handle.pid is not None]
+        memory = [own_memory_mib(pid) or 0.0 for pid in pids]
+        share = [proportional_mib(pid) for pid in pids]
         await asyncio.gather(*(handle.close() for handle in handles))
     return {
         "environments": len(handles),
-        "steps_per_second": steps / elapsed,
+        "steps": sum(steps),
+        "steps_per_second": sum(steps) / elapsed,
         "all_ready_seconds": ready,
-        "failures": failures,
+        "failures": len(failed),
         "own_mib": statistics.mean(memory),
         "own_mib_most": max(memory),
         "pss_mib": statistics.mean(share),
@@ -257,21 +270,16 @@ async def one_worker(panel: TaskPanel, steps: int) -> Row:
 
 
 async def timed_forks(handle: EnvHandle, factor: float) -> list[float]:
-    """Fork three times, by process if `factor` is 0, else by replay."""
+    """Fork up to three times, by process if `factor` is 0, else by replay."""
     usual, handle_module._FORK_FACTOR = handle_module._FORK_FACTOR, factor
-    times = []
-    for _ in range(3):
+    times: list[float] = []
+    while len(times) < 3 and sum(times) < _FORK_MILLISECONDS:
         started = time.perf_counter()
         fork = await handle.fork()
         times.append(1000 * (time.perf_counter() - started))
         await fork.close()
     handle_module._FORK_FACTOR = usual
     return times
-
-
-def pid_of(handle: EnvHandle) -> int:
-    assert handle._worker is not None
-    return handle._worker.pid
 
 
 def proportional_mib(pid: int) -> float:
@@ -281,23 +289,20 @@ def proportional_mib(pid: int) -> float:
     return own + sum(proportional_mib(child) for child in children_of(pid))
 
 
-def measure(case: Case, repeats: int, seconds: float) -> Row:
+def measure(case: Case, repeats: int, seconds: float, counts: Sequence[int]) -> Row:
     """Measure everything about one environment."""
     cls = env_class(case.env_id)
     panel = cls.panel("train", count=4, max_steps=10**6, **case.options)
     cls.prepare(panel)
     row: Row = {"options": dict(case.options)}
     row["start"] = min(start_up(panel[0]) for _ in range(repeats))
-    row |= in_process(panel, 100 * repeats)
+    row |= in_process(panel, case.steps * repeats)
     row["originals"] = {
         name: beside(panel[0], original, 15 * repeats) for name, original in case.originals.items()
     }
-    row |= asyncio.run(one_worker(panel, 100 * repeats))
-    counts = [n for n in (1, 2, 4, 8, 64) if n <= case.most]
-    row["concurrent"] = [asyncio.run(in_workers(panel, n, seconds)) for n in counts]
-    if case.env_id == "agentrl/WebShop-v0":
-        row["quoted_original_step"] = QUOTED_WEBSHOP_MS
-        row["times_faster_than_quoted"] = QUOTED_WEBSHOP_MS[0] / row["step"]
+    row |= asyncio.run(one_worker(panel, case.steps * repeats))
+    allowed = [count for count in counts if count <= case.most]
+    row["concurrent"] = [asyncio.run(in_workers(panel, count, seconds)) for count in allowed]
     return row
 
 
@@ -348,6 +353,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--repeats", type=int, default=2, help="more for steadier medians")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each run of random play")
+    parser.add_argument("--counts", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--peers-python", type=Path, help="see `environments_peers.py`")
+    parser.add_argument("--webshop-original", nargs=2, type=Path, metavar=("CLONE", "PYTHON"))
     parser.add_argument("--out", help="write the JSON here, too")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
@@ -356,8 +364,10 @@ def main() -> None:
         rows: dict[str, Row] = {}
         for name in arguments.only:
             started = time.perf_counter()
-            rows[name] = measure(CASES[name], arguments.repeats, arguments.seconds)
+            case, counts = CASES[name], arguments.counts
+            rows[name] = measure(case, arguments.repeats, arguments.seconds, counts)
             print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        beside_peers = peers.measure(arguments.peers_python, arguments.webshop_original)
     result = {
         "benchmark": "environments",
         "unit": "milliseconds (medians), MiB",
@@ -367,8 +377,10 @@ def main() -> None:
         "cpus": os.cpu_count(),
         "load_average": load,
         "environments": rows,
+        "peers": beside_peers,
     }
     print(table(rows))
+    print(peers.table(beside_peers))
     text = json.dumps(result, indent=1)
     if arguments.out:
         Path(arguments.out).write_text(text + "\n")

@@ -46,7 +46,7 @@ async def _play_in_pool(subject: Subject, episode: Episode) -> str:
             memory = _check_memory(subject, handle)
         async with pool.lease() as handle:
             await _turns(subject, handle, episode.task, [])
-            await _hang(subject, handle)
+            await _hang(subject, pool, handle)
         async with pool.lease() as handle:
             await _compare(subject, handle, episode)
     return f"the same episode, {memory:.0f} MiB; killed at its deadline, nothing left"
@@ -64,8 +64,8 @@ async def _compare(subject: Subject, handle: EnvHandle, episode: Episode) -> Non
 
 def _check_memory(subject: Subject, handle: EnvHandle) -> float:
     """Return the memory of the worker and its children, in MiB; 0 where it cannot be read."""
-    assert handle._worker is not None
-    held = own_memory_mib(handle._worker.pid) or 0.0
+    assert handle.pid is not None
+    held = own_memory_mib(handle.pid) or 0.0
     placement = getattr(subject.env_class, "placement", Placement())
     if held > _TOLERATED * placement.memory_mib:
         raise Violation(
@@ -92,19 +92,18 @@ async def _turns(subject: Subject, handle: EnvHandle, task: Task, actions: list[
     return turns
 
 
-async def _hang(subject: Subject, handle: EnvHandle) -> None:
+async def _hang(subject: Subject, pool: EnvPool, handle: EnvHandle) -> None:
     """Stop the worker; its next call must fail and leave no process behind."""
-    assert handle._worker is not None
-    pid = handle._worker.pid
+    pid = handle.pid
+    assert pid is not None
     family = [pid, *descendants_of(pid)]
     os.kill(pid, signal.SIGSTOP)
-    places = handle._places
-    usual, places.call_timeout = places.call_timeout, _STOPPED_SECONDS
+    usual, pool.call_timeout = pool.call_timeout, _STOPPED_SECONDS
     subject.notify("a call to a worker process that was stopped")
     with suppress(EnvironmentFailure):
         await handle.step("look")
         raise AssertionError("a stopped process answered")
-    places.call_timeout = usual
+    pool.call_timeout = usual
     deadline = time.monotonic() + _GONE_SECONDS
     while (left := [p for p in family if _alive(p)]) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)

@@ -38,6 +38,11 @@ class EnvHandle:
         self._healthy = True
         self._lock = asyncio.Lock()  # a fork waits for a running step, and a step for a fork
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the environment's worker; None while it has none."""
+        return None if self._worker is None else self._worker.pid
+
     async def take_place(self, task: Task, timeout: float | None = None) -> None:
         """Wait for a process that can play the task; one of another environment is given back.
 
