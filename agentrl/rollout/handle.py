@@ -101,7 +101,7 @@ class EnvHandle:
             EnvironmentFailure: there was no place in time, or the copy failed.
             ReplayMismatch: the repeated actions led elsewhere.
         """
-        seconds = self._places.start_timeout if timeout is None else timeout
+        seconds = self._places.starter.start_timeout if timeout is None else timeout
         await self._lock.acquire()  # the state to copy is the one after the calls before
         try:
             task, worker = self._task, self._worker
@@ -118,7 +118,7 @@ class EnvHandle:
             self._lock.release()
             return await self._replayed(task, actions, observation, seconds)
         # Once asked, the process will fork: a cancelled caller must not leave the answer behind.
-        work = self._places.spawn_task(self._forked(task, worker))
+        work = self._places.starter.run(self._forked(task, worker))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -171,7 +171,7 @@ class EnvHandle:
         """Compare forking, as measured before, with what this episode's calls have taken."""
         if not self._places.kind(env_id).placement.fork_process:
             return False
-        forking = self._places.fork_seconds.get(env_id, _FORK_SECONDS)
+        forking = self._places.starter.fork_seconds.get(env_id, _FORK_SECONDS)
         return self._seconds > _FORK_FACTOR * forking
 
     async def _forked(self, task: Task, worker: WorkerProcess) -> EnvHandle:
@@ -181,8 +181,8 @@ class EnvHandle:
         started = time.perf_counter()
         try:
             copy.pid = await self._ask_for_copy(task, worker, copy)
-            self._places.adopt(copy)
-            self._places.measured_fork(task.env_id, time.perf_counter() - started)
+            self._places.starter.adopt(copy)
+            self._places.starter.measured_fork(task.env_id, time.perf_counter() - started)
         except BaseException:
             copy.close()  # a process that was forked all the same sees that and ends
             self._places.give_back_room(task.env_id)
@@ -213,7 +213,7 @@ class EnvHandle:
 
     def _close_unwanted(self, work: asyncio.Task[EnvHandle]) -> None:
         if not work.cancelled() and work.exception() is None:
-            self._places.spawn_task(work.result().close())
+            self._places.starter.run(work.result().close())
 
     async def _start(self, call: str, task: Task, actions: list[str], seconds: float = 0.0) -> Any:
         """Reset, and repeat actions, which had taken `seconds` elsewhere."""
@@ -254,7 +254,7 @@ class EnvHandle:
             self._places.discard(worker, "failed")
             text = f"no answer within {timeout:g} s"
             return _failure(call, task, text, "timeout")
-        return _failure(call, task, await self._places.how_it_ended(worker), "died")
+        return _failure(call, task, await self._places.starter.how_it_ended(worker), "died")
 
 
 def _failure(call: str, task: Task | None, text: str, kind: str) -> EnvironmentFailure:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
 
 from agentrl.errors import ConfigError, EnvironmentFailure
 from agentrl.rollout.placement import Budget, Kind, PoolCounts
 from agentrl.rollout.processes import WorkerProcess, ZygoteProcess
+from agentrl.rollout.starter import Starter, not_running
 from agentrl.types import Task
 
 _MEMORY_FACTOR = 2.0
 """A process that takes this many times its `Placement.memory_mib` after an episode is replaced."""
 CALL_SECONDS = 30.0
 """What one reset or step may take where neither setting nor placement says it."""
-_END_SECONDS = 5.0
-"""A killed process of which nothing is heard for so long no longer counts."""
 
 
 @dataclass(eq=False, slots=True)
@@ -54,9 +50,8 @@ class Places:
 
     Attributes:
         size: most environments in play.
-        zygote: what starts processes; None when the pool is not running.
+        starter: starts the processes.
         counts: what has been done so far.
-        fork_seconds: moving average of what forking a process takes, by environment.
     """
 
     def __init__(
@@ -70,11 +65,9 @@ class Places:
     ) -> None:
         self.size = size
         self.call_timeout = call_timeout
-        self.start_timeout = start_timeout
         self.episodes_per_worker = episodes_per_worker
-        self.zygote: ZygoteProcess | None = None
         self.counts = PoolCounts()
-        self.fork_seconds: dict[str, float] = {}
+        self.starter = Starter(start_timeout, self.counts, self._ended)
         self._budget = Budget(memory_mib)
         self._kinds: dict[str, Kind] = {}
         self._queue: deque[_Request] = deque()
@@ -82,18 +75,15 @@ class Places:
         self._idle: list[WorkerProcess] = []
         self._starts: list[_Start] = []
         self._leaving: set[WorkerProcess] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._warm_ups = asyncio.Semaphore(os.cpu_count() or 1)
         self._spare_failures: dict[str, EnvironmentFailure | None] = {}
 
     def open(self, zygote: ZygoteProcess) -> None:
         """Begin, with spares."""
-        self.zygote = zygote
+        self.starter.zygote = zygote
         self._pump()
 
     async def close(self) -> None:
         """Kill all processes, and fail whoever waits for one (within about five seconds)."""
-        zygote, self.zygote = self.zygote, None
         for request in self._queue:
             if not request.granted.done():
                 request.granted.set_exception(not_running())
@@ -101,10 +91,7 @@ class Places:
         for worker in self._idle:
             worker.close()
         self._idle.clear()
-        if zygote is not None:
-            await zygote.close()
-        if self._tasks:  # they see their processes end
-            await asyncio.wait(self._tasks, timeout=_END_SECONDS)
+        await self.starter.close()
 
     def kind(self, env_id: str) -> Kind:
         """Look an environment up, once.
@@ -136,7 +123,7 @@ class Places:
         Raises:
             EnvironmentFailure: as for `acquire`.
         """
-        if self.zygote is None:
+        if not self.starter.running:
             raise not_running()
         loop = asyncio.get_running_loop()
         granted: asyncio.Future[WorkerProcess | None] = loop.create_future()
@@ -163,7 +150,7 @@ class Places:
         """Take a place back, for `EnvHandle`, and keep or replace its process."""
         self._in_play -= 1
         reason = self._reason_to_replace(worker, healthy, memory_mib)
-        if reason is None and self.zygote is not None:
+        if reason is None and self.starter.running:
             self._idle.append(worker)
         else:
             self.discard(worker, reason or "failed")
@@ -175,28 +162,10 @@ class Places:
         self._budget.free(self.kind(env_id).placement, was_leaving=False)
         self._pump()
 
-    def add(self, worker: WorkerProcess) -> None:
-        """Watch a process for which there is room; forked ones are added by `EnvHandle`."""
-        self.counts.started += 1
-        worker.ended.add_done_callback(lambda _: self._ended(worker))
-
-    def adopt(self, worker: WorkerProcess) -> None:
-        """Add a process that was forked from another worker."""
-        if self.zygote is None:
-            worker.close()
-            raise not_running()
-        self.add(worker)
-        self.zygote.adopt(worker)
-
-    def measured_fork(self, env_id: str, seconds: float) -> None:
-        """Note how long a process took to fork."""
-        before = self.fork_seconds.get(env_id, seconds)
-        self.fork_seconds[env_id] = 0.8 * before + 0.2 * seconds
-
     def discard(self, worker: WorkerProcess, reason: str) -> None:
         """Kill a process; its room is free as soon as it has gone."""
         worker.close()
-        if worker.discarded or self.zygote is None:
+        if worker.discarded or not self.starter.running:
             return
         worker.discarded = True
         self.counts.replaced[reason] += 1
@@ -204,26 +173,7 @@ class Places:
             return
         self._leaving.add(worker)
         self._budget.leave(self.kind(worker.env_id).placement)
-        self.zygote.kill(worker)
-        asyncio.get_running_loop().call_later(_END_SECONDS, _give_up, worker.ended)
-
-    async def how_it_ended(self, worker: WorkerProcess) -> str:
-        """Say why a connection is gone."""
-        status = None if self.zygote is None else await self.zygote.exit_status(worker)
-        if status is None:
-            return "its process died"
-        return (
-            f"its process was killed by signal {-status}"
-            if status < 0
-            else (f"its process exited with code {status}")
-        )
-
-    def spawn_task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run something beside, until it is done or the pool is closed."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        self.starter.kill(worker)
 
     # Who gets what.
 
@@ -231,7 +181,7 @@ class Places:
         """Grant what can be granted, in order, and use what is left for spares."""
         while self._queue and self._grant(self._queue[0]):
             self._queue.popleft()
-        if not self._queue and self.zygote is not None:
+        if not self._queue and self.starter.running:
             for kind in self._kinds.values():
                 self._start_spares(kind)
 
@@ -327,7 +277,7 @@ class Places:
         self._budget.take(kind.placement)
         start = _Start(kind, request)
         self._starts.append(start)
-        self.spawn_task(self._carry_out(start))
+        self.starter.run(self._carry_out(start))
 
     async def _carry_out(self, start: _Start) -> None:
         """Start a process and hand it to the episode it is for, if that still waits."""
@@ -353,33 +303,16 @@ class Places:
     async def _started(self, kind: Kind) -> WorkerProcess:
         """Start a process and warm it up."""
         try:
-            if self.zygote is None:
-                raise not_running()
-            worker = await self.zygote.spawn(self.start_timeout)
+            worker = await self.starter.spawn(kind)
         except BaseException:
             self._budget.free(kind.placement, was_leaving=False)
             raise
-        worker.env_id = kind.env_id
-        self.add(worker)
-        if kind.warms:
-            async with self._warm_ups:  # as many at a time as there are processors
-                await self._warm(worker, kind)
-        return worker
-
-    async def _warm(self, worker: WorkerProcess, kind: Kind) -> None:
-        message = {"call": "warm", "environment": kind.registration}
         try:
-            answer = await worker.call(message, self.start_timeout)
-            text, failure = answer.get("error"), answer.get("kind")
-        except TimeoutError:
-            text, failure = f"no answer within {self.start_timeout:g} s", "timeout"
-        except ConnectionError:
-            text, failure = await self.how_it_ended(worker), "died"
-        if text is not None:
+            await self.starter.warm(worker, kind)
+        except EnvironmentFailure:
             self.discard(worker, "failed")
-            raise EnvironmentFailure(
-                f"`warm` of environment {kind.env_id!r}: {text}", failure or "raised"
-            )
+            raise
+        return worker
 
     def _ended(self, worker: WorkerProcess) -> None:
         """A process has gone: its room is free."""
@@ -403,16 +336,6 @@ class Places:
         return None
 
 
-def not_running() -> EnvironmentFailure:
-    """Return what calls raise after the pool was closed."""
-    return EnvironmentFailure("The environment pool is not running.", "died")
-
-
 def _not_started(error: Exception) -> EnvironmentFailure:
     text = f"No environment process could be started: {type(error).__name__}: {error}"
     return EnvironmentFailure(text, "died")
-
-
-def _give_up(ended: asyncio.Future[int]) -> None:
-    if not ended.done():
-        ended.set_result(-9)

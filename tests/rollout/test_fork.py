@@ -204,13 +204,13 @@ def test_the_faster_way_is_taken_where_both_are_allowed(monkeypatch: pytest.Monk
     async def main() -> None:
         async with EnvPool(3) as pool:
             original = await started(pool, task(), "a")
-            pool._places.fork_seconds[CounterEnv.env_id] = 10.0
+            pool._places.starter.fork_seconds[CounterEnv.env_id] = 10.0
             fork = await original.fork()
             assert (pool.counts.forked, pool.counts.replayed) == (0, 1)
-            pool._places.fork_seconds[CounterEnv.env_id] = 1e-9
+            pool._places.starter.fork_seconds[CounterEnv.env_id] = 1e-9
             again = await fork.fork()
             assert (pool.counts.forked, pool.counts.replayed) == (1, 1)
-            assert 1e-4 < pool._places.fork_seconds[CounterEnv.env_id] < 1
+            assert 1e-4 < pool._places.starter.fork_seconds[CounterEnv.env_id] < 1
             texts = {repr(await transcript(each, ["c"])) for each in (original, fork, again)}
             assert len(texts) == 1
 

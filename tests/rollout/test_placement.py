@@ -200,7 +200,7 @@ def test_a_failing_warm_up_is_said_once_on_the_episode_that_needs_it_and_is_trie
 def test_a_warm_up_that_hangs_fails_at_its_deadline(monkeypatch: pytest.MonkeyPatch):
     async def main() -> None:
         async with EnvPool(1, start_timeout=10, env_ids=[CounterEnv.env_id]) as pool:
-            pool._places.start_timeout = 0.2
+            pool._places.starter.start_timeout = 0.2
             with seconds_below(8), pytest.raises(EnvironmentFailure) as caught:
                 await pool.acquire(task(SlowEnv))
             assert caught.value.kind == "timeout"

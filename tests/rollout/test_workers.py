@@ -47,7 +47,7 @@ async def play(pool: EnvPool, task: Task) -> float:
 
 
 def zygote_of(pool: EnvPool) -> int:
-    zygote = pool._places.zygote
+    zygote = pool._places.starter.zygote
     assert zygote is not None and zygote._process is not None
     return zygote._process.pid
 
