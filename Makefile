@@ -48,6 +48,8 @@ bench: setup  ## the benchmarks that need no extra, in their shortest form
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/engine_embedded.py --repeats 1
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/learner_tree.py --repeats 1
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/textworld_env.py --games 3 --workers 4
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/environments.py --only textworld-facts webshop \
+		--repeats 1 --seconds 1 --counts 1 8
 
 clean:  ## remove the environment and all caches, but no runs
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
