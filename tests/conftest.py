@@ -1,8 +1,9 @@
-"""Fixtures every test may use: a tiny tokenizer and model, and the folder of official data."""
+"""Fixtures every test may use: a tiny tokenizer and model, made games, a run, official data."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import HealthCheck, settings
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from agentrl.models.tiny import build_model, build_tokenizer
+from tests.training.fixtures import finished_run, quiet_console, run_agentrl
+
+__all__ = ["finished_run", "quiet_console", "run_agentrl"]
 
 # Tests run beside each other on few cores: time says nothing, and one thread each is fastest.
 torch.set_num_threads(1)
@@ -56,3 +60,18 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"no official data at {path}; set AGENTRL_SHARED to their folder")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def game_cache(run_folder: Path) -> Iterator[None]:
+    """Games, translations and catalogues are made once for all processes of a test run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGENTRL_CACHE", str(run_folder / "agentrl-cache"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own

@@ -10,8 +10,8 @@ import pytest
 from agentrl.envs.conformance import CHECKS
 from tests.training.fixtures import Command
 
-SOUND = "tests.envs.broken:tests/Sound-v0"
-FORKS_ITSELF = "tests.envs.broken:tests/ForksItself-v0"
+SOUND = "tests.envs.broken:broken/Sound-v0"
+FORKS_ITSELF = "tests.envs.broken:broken/ForksItself-v0"
 
 
 def test_a_sound_environment_passes_every_check(run_agentrl: Command):
@@ -33,7 +33,7 @@ def test_a_failure_says_what_is_wrong_and_how_to_fix_it(run_agentrl: Command):
 
 
 def test_what_cannot_run_is_counted_and_not_listed(run_agentrl: Command):
-    status, output, _ = run_agentrl("envs", "check", "tests.envs.broken:tests/NoPanel-v0")
+    status, output, _ = run_agentrl("envs", "check", "tests.envs.broken:broken/NoPanel-v0")
     assert status == 1
     assert "16 of the skipped need what failed." in output
     assert len([line for line in output.splitlines() if line.startswith("  skip")]) == 0

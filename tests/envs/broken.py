@@ -35,7 +35,7 @@ class Sound(TextEnv):
 
     @classmethod
     def task(cls, number: int, split: str, options: dict[str, Any]) -> Task:
-        env_id = f"tests/{cls.__name__}-v0"
+        env_id = f"broken/{cls.__name__}-v0"
         return Task(id=f"{number}", env_id=env_id, seed=number, options=options, split=split)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
@@ -75,7 +75,7 @@ FAULTS: list[tuple[str, str, str]] = []
 
 def fault(check: str, message: str) -> Any:
     def add(cls: type) -> type:
-        env_id = f"tests/{cls.__name__}-v0"
+        env_id = f"broken/{cls.__name__}-v0"
         FAULTS.append((check, message, env_id))
         register(env_id, f"{__name__}:{cls.__name__}", description=message)
         return cls
@@ -83,7 +83,7 @@ def fault(check: str, message: str) -> Any:
     return add
 
 
-register("tests/Sound-v0", f"{__name__}:Sound", description="Nothing is wrong with it.")
+register("broken/Sound-v0", f"{__name__}:Sound", description="Nothing is wrong with it.")
 
 
 # class
@@ -181,7 +181,7 @@ class SharedIds(Sound):
 class SharedContent(Sound):
     @classmethod
     def tasks(cls, split: str, options: dict[str, Any]) -> list[Task]:
-        env_id = f"tests/{cls.__name__}-v0"
+        env_id = f"broken/{cls.__name__}-v0"
         return [Task(id=f"{split}-0", env_id=env_id, split=split)]
 
 
@@ -202,7 +202,7 @@ class UnorderedPanel(Sound):
         return [cls.task(int(name), split, options) for name in names]
 
 
-@fault("panels", "names environment 'tests/Sound-v0'")
+@fault("panels", "names environment 'broken/Sound-v0'")
 class OtherName(Sound):
     @classmethod
     def tasks(cls, split: str, options: dict[str, Any]) -> list[Task]:
@@ -234,7 +234,7 @@ class SetOption(Sound):
 class TextSeed(Sound):
     @classmethod
     def tasks(cls, split: str, options: dict[str, Any]) -> list[Task]:
-        wrong = Task(id="5", env_id=f"tests/{cls.__name__}-v0", seed="5", split=split)  # type: ignore[arg-type]
+        wrong = Task(id="5", env_id=f"broken/{cls.__name__}-v0", seed="5", split=split)  # type: ignore[arg-type]
         return [*super().tasks(split, options), wrong]
 
 

@@ -57,7 +57,7 @@ CASES = {
     "faulty": Case(
         "tests.envs.faulty:tests/Faulty-v0", {"rate": 0.0}, None, frozenset({"expert", "fork"})
     ),
-    "sound": Case("tests.envs.broken:tests/Sound-v0"),
+    "sound": Case("tests.envs.broken:broken/Sound-v0"),
     "coin": Case("agentrl/TextWorld-v0", {"levels": [103, 105], "count": 4, "max_steps": 12}),
     "treasure": Case(
         "agentrl/TextWorld-v0", {"kind": "treasure_hunter", "count": 2}, None, only=GAME
@@ -154,7 +154,7 @@ def test_a_broken_environment_fails_its_check_and_is_told_what_to_fix(
 def test_a_process_that_outlives_its_worker_is_a_finding(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(worker_check, "_alive", lambda pid: True)
     monkeypatch.setattr(worker_check, "_GONE_SECONDS", 0.1)
-    (found,) = failures(Subject("tests.envs.broken:tests/Sound-v0"), "worker")
+    (found,) = failures(Subject("tests.envs.broken:broken/Sound-v0"), "worker")
     assert "outlive a worker process that is killed" in found.note
 
 
@@ -173,7 +173,7 @@ MODULE = """
 from agentrl.envs import register
 from tests.envs.broken import Sound
 class {name}(Sound): pass
-register("tests/{name}-v0", "{name}:{name}", description="")
+register("broken/{name}-v0", "{name}:{name}", description="")
 """
 
 
@@ -200,7 +200,7 @@ def test_a_module_that_cannot_be_imported_well_is_a_finding(
     (tmp_path / "torch.py").write_text("")
     (tmp_path / f"{name}.py").write_text(MODULE.format(first=first, name=name))
     limits = replace(QUICK, import_seconds=0.3, call_seconds=2.0 if "hang" in name else 30.0)
-    report = check_environment(Subject(f"{name}:tests/{name}-v0", limits=limits), ["import"])
+    report = check_environment(Subject(f"{name}:broken/{name}-v0", limits=limits), ["import"])
     (found,) = report.failures
     assert found.check == check
     assert message in found.note
@@ -212,7 +212,7 @@ def test_the_last_output_of_a_process_that_ends_is_shown(
     monkeypatch.syspath_prepend(str(tmp_path))
     first = "import os, sys; print('No more disk.', file=sys.stderr, flush=True); os._exit(3)"
     (tmp_path / "own_last.py").write_text(MODULE.format(first=first, name="own_last"))
-    report = check_environment(Subject("own_last:tests/own_last-v0"))
+    report = check_environment(Subject("own_last:broken/own_last-v0"))
     (found,) = report.failures
     assert "its last output was 'No more disk.'" in found.note
     assert [result.blocked for result in report.results] == [False] + [True] * (len(CHECKS) - 1)
@@ -220,7 +220,7 @@ def test_the_last_output_of_a_process_that_ends_is_shown(
 
 def test_a_check_that_takes_the_process_along_leaves_the_others_their_results():
     report = check_environment(
-        Subject("tests.envs.broken:tests/Crashes-v0"), ["seeding", "fuzz", "memory"]
+        Subject("tests.envs.broken:broken/Crashes-v0"), ["seeding", "fuzz", "memory"]
     )
     outcome = {result.check: result.status for result in report.results}
     assert outcome == {
@@ -249,11 +249,11 @@ def test_faults_in_the_middle_of_an_episode_are_findings(kind: str, message: str
 
 def test_an_unknown_check_names_the_nearest():
     with pytest.raises(UnknownNameError, match="Did you mean 'fork'"):
-        check_environment(Subject("tests/Sound-v0"), ["fokr"])
+        check_environment(Subject("broken/Sound-v0"), ["fokr"])
 
 
 def test_the_report_is_json():
-    report = check_environment(Subject("tests.envs.broken:tests/ForksItself-v0"), ["fork"])
+    report = check_environment(Subject("tests.envs.broken:broken/ForksItself-v0"), ["fork"])
     data = json.loads(json.dumps(report.to_json()))
     assert data["ok"] is False
     assert [result["status"] for result in data["results"]] == ["pass", "pass", "fail"]

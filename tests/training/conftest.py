@@ -14,10 +14,6 @@ from typing import Any
 
 import pytest
 
-from tests.training.fixtures import finished_run, game_cache, quiet_console, run_agentrl
-
-__all__ = ["finished_run", "game_cache", "quiet_console", "run_agentrl"]
-
 ROOT = Path(__file__).parents[2]
 
 

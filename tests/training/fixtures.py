@@ -1,7 +1,8 @@
-"""Fixtures of all tests that train: games made once, one finished run, the command line."""
+"""Fixtures of tests that train: one finished run, the command line."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,17 +16,6 @@ from agentrl.training import train
 from tests.training.runs import write_config
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def game_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    before = os.environ.get("AGENTRL_CACHE")
-    os.environ["AGENTRL_CACHE"] = str(tmp_path_factory.mktemp("agentrl-cache"))
-    yield
-    if before is None:
-        del os.environ["AGENTRL_CACHE"]
-    else:
-        os.environ["AGENTRL_CACHE"] = before
 
 
 @pytest.fixture
@@ -51,9 +41,13 @@ def run_agentrl(capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 @pytest.fixture(scope="session")
-def finished_run(game_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_run(game_cache: None, run_folder: Path) -> Path:
     """The directory of a tiny finished run; do not change it."""
-    folder = tmp_path_factory.mktemp("finished")
-    with open(os.devnull, "w") as nowhere:
-        train(load_config(write_config(folder, tensorboard=True)), Console(file=nowhere))
+    folder = run_folder / "finished"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first process trains, the others wait for it
+        if not (folder / "run" / "summary.json").is_file():
+            with open(os.devnull, "w") as nowhere:
+                train(load_config(write_config(folder, tensorboard=True)), Console(file=nowhere))
     return folder / "run"
