@@ -73,5 +73,7 @@ async def _model(
         return assembly.read_model(config, config.model.path)
     with progress.phase("Reading the environment"):
         prompt = assembly.prompt_of(config, env_class)
-        texts = await collect_texts(pool, panels.train.tasks, prompt)
+        texts = await collect_texts(
+            pool, panels.train.tasks, prompt, expert=config.warmup.episodes > 0
+        )
     return assembly.small_model(config, texts)

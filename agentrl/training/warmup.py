@@ -33,11 +33,19 @@ def with_expert(tasks: Sequence[Task]) -> list[Task]:
     return [replace(task, options={**task.options, EXPERT_OPTION: True}) for task in tasks]
 
 
-async def collect_texts(pool: EnvPool, tasks: Sequence[Task], prompt: Prompt) -> list[str]:
+async def collect_texts(
+    pool: EnvPool, tasks: Sequence[Task], prompt: Prompt, *, expert: bool = False
+) -> list[str]:
     """Return texts that a model of this environment reads and writes, to train a tokenizer on.
 
     Plays the first tasks with random admissible actions and notes what is shown and done.  A
     failure ends its own episode.
+
+    Args:
+        pool: where they are played.
+        tasks: what is played.
+        prompt: how it is shown.
+        expert: let the expert play where an environment lists no admissible actions.
 
     Raises:
         EnvironmentFailure: no episode showed anything.
@@ -48,7 +56,9 @@ async def collect_texts(pool: EnvPool, tasks: Sequence[Task], prompt: Prompt) ->
         rng = random.Random(seed_of("texts", number))
         try:
             async with pool.lease() as handle:
-                await _play_at_random(handle, task, prompt, rng, texts)
+                listed = await _play(handle, task, prompt, rng, texts)
+                if expert and not listed:
+                    await _play(handle, with_expert([task])[0], prompt, rng, texts)
         except EnvironmentFailure as error:
             failure = error
     if not texts and failure is not None:
@@ -56,21 +66,23 @@ async def collect_texts(pool: EnvPool, tasks: Sequence[Task], prompt: Prompt) ->
     return texts
 
 
-async def _play_at_random(
+async def _play(
     handle: EnvHandle, task: Task, prompt: Prompt, rng: random.Random, texts: list[str]
-) -> None:
-    """Add what one episode shows and accepts to `texts`."""
+) -> bool:
+    """Add what one episode shows and accepts to `texts`; False if it said no action at all."""
     observation, info = await handle.reset(task)
     texts.append(prompt.system(info) or "")
-    for _ in range(TEXT_TURNS):
-        actions = info.get("admissible_actions") or []
+    for turn in range(TEXT_TURNS):
+        expert = info.get("expert_action")
+        actions = info.get("admissible_actions") or ([expert] if expert else [])
         answers = (written_answer(prompt, action) for action in actions)
         texts += [prompt.observe(observation, info), *answers]
         if not actions:
-            return
+            return turn > 0
         observation, _, terminated, truncated, info = await handle.step(rng.choice(actions))
         if terminated or truncated:
-            return
+            break
+    return True
 
 
 async def warm_up(
