@@ -1,10 +1,12 @@
-"""Train the quickstart with several seeds and keep the curves.
+"""Train the quickstart, or another small configuration, with several seeds and keep the curves.
 
     python benchmarks/quickstart.py --seeds 0 1 2 --output benchmarks/results/NAME
+    python benchmarks/quickstart.py --config configs/webshop.yaml --output benchmarks/results/NAME
+    python benchmarks/quickstart.py --finished runs/webshop --output benchmarks/results/NAME
 
-Each seed is a whole `agentrl train configs/quickstart.yaml`, set-up included; games are generated
-anew into an empty cache, as on a fresh machine.  Writes NAME.json (every evaluation, every step's
-training success, minutes) and NAME.svg (success over steps).
+Each seed is a whole `agentrl train CONFIG`, set-up included; games are generated anew into an empty
+cache, as on a fresh machine.  `--finished` takes runs that are already there.  Writes NAME.json
+(every evaluation, every step's training success, minutes) and NAME.svg (success over steps).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from agentrl import __version__
 from agentrl.training.curves import Curve, plot
@@ -36,16 +39,22 @@ NUMBERS = (
 )
 
 
-def train(seed: int, overrides: list[str]) -> dict[str, Any]:
+def train(config: str, seed: int, overrides: list[str]) -> dict[str, Any]:
     """Run one seed; returns its summary and its curves."""
     with tempfile.TemporaryDirectory() as folder:
-        run_dir = Path(folder) / "quickstart"
-        command = [sys.executable, "-m", "agentrl", "train", CONFIG, f"seed={seed}"]
+        run_dir = Path(folder) / "run"
+        command = [sys.executable, "-m", "agentrl", "train", config, f"seed={seed}"]
         command += [f"run_dir={run_dir}", *overrides]
         environment = os.environ | {"AGENTRL_CACHE": str(Path(folder) / "cache")}
         subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
-        summary = json.loads((run_dir / "summary.json").read_text())
-        lines = read_metrics(run_dir / "metrics.jsonl")
+        return finished(run_dir)
+
+
+def finished(run_dir: Path) -> dict[str, Any]:
+    """Return summary and curves of a run that has ended."""
+    summary = json.loads((run_dir / "summary.json").read_text())
+    seed = yaml.safe_load((run_dir / "config.yaml").read_text()).get("seed", 0)
+    lines = read_metrics(run_dir / "metrics.jsonl")
     return {"seed": seed, "summary": summary, "curves": curves(lines)}
 
 
@@ -76,12 +85,16 @@ def figure(runs: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Run the seeds, print the table, write the files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default=CONFIG)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--finished", type=Path, nargs="+", default=[], metavar="RUN")
     parser.add_argument("--output", type=Path, help="path without ending")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_args()
     load_before = os.getloadavg()[0]
-    runs = [train(seed, args.overrides) for seed in args.seeds]
+    runs = [finished(run_dir) for run_dir in args.finished] or [
+        train(args.config, seed, args.overrides) for seed in args.seeds
+    ]
     print("seed  " + "  ".join(f"{name:>20}" for name in NUMBERS))
     for run in runs:
         print(f"{run['seed']:4}  " + "  ".join(f"{run['summary'][n]:20.3f}" for n in NUMBERS))
