@@ -21,7 +21,9 @@ Step = tuple[str, float, bool, bool, Info]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_java_left() -> Iterator[None]:
+def one_java() -> Iterator[None]:
+    """All tests share one process, large enough for solutions; none is left afterwards."""
+    pool.release(pool.lease("", pool.GOLD_HEAP_MIB))
     yield
     pool.shut_down()
 
@@ -217,13 +219,13 @@ def test_episodes_reuse_one_java_process(env: ScienceWorldEnv):
 def test_a_fork_is_independent_and_goes_on_like_the_original(
     task: str, variation: int, options: dict[str, Any]
 ):
-    check_fork(task, variation, options, random.Random(0))
+    check_fork(task, variation, options, random.Random(0), count=3)
 
 
 @pytest.mark.slow
-def test_forks_of_random_sequences_are_exact_in_every_task():
-    for number, task in enumerate(TASKS.values()):
-        simplifications = "" if number % 3 else "easy"
+def test_forks_of_random_sequences_are_exact_in_tasks_of_every_kind():
+    for number, task in enumerate(list(TASKS.values())[1::3]):
+        simplifications = "" if number % 2 else "easy"
         check_fork(
             task.name,
             task.split("dev")[0],
@@ -258,39 +260,6 @@ def next_random(env: ScienceWorldEnv) -> object:
     """Return the number that bees and genetics would draw next; few actions show it."""
     assert env._world is not None
     return env._world.simulator.run_all([call(env._world._generator, "nextLong")])[0]
-
-
-def test_environments_with_different_simplifications_do_not_mix():
-    first, second = ScienceWorldEnv(), ScienceWorldEnv()
-    first.reset(options=LIVING)
-    second.reset(options={**LIVING, "simplifications": "easy"})
-    assert first.step("teleport to kitchen")[4]["action_valid"] is False
-    assert second.step("teleport to kitchen")[4]["action_valid"] is True
-    assert len(pool.processes()) == 2
-    first.close()
-    second.close()
-    assert len(pool.processes()) == 1
-
-
-def test_a_dead_java_fails_its_episode_and_is_replaced(env: ScienceWorldEnv):
-    env.reset(options=LIVING)
-    assert env._world is not None
-    env._world.simulator.process._process.kill()
-    with pytest.raises(EnvironmentFailure) as caught:
-        env.step("look around")
-    assert caught.value.kind == "died"
-    assert env.reset(options=LIVING)[0].startswith("This room")
-
-
-def test_a_java_that_hangs_fails_its_episode_and_is_killed(env: ScienceWorldEnv):
-    env.reset(options=LIVING)
-    assert env._world is not None
-    simulator = env._world.simulator
-    simulator.process.gateway._socket.settimeout(0.3)
-    with pytest.raises(EnvironmentFailure) as caught:
-        simulator.run_all([call("z:java.lang.Thread", "sleep", 60_000)])
-    assert caught.value.kind == "timeout"
-    assert not simulator.alive
 
 
 def test_what_java_raises_is_told_and_the_process_goes_on(env: ScienceWorldEnv):
@@ -338,3 +307,39 @@ def test_splits_are_those_of_the_package():
         expected = [list(TASKS[name].split(split)) for split in ("train", "dev", "test")]
         assert splits_of_the_package(world, name) == expected
     pool.release(world)
+
+
+# Last, because they end the process that the other tests share.
+
+
+def test_environments_with_different_simplifications_do_not_mix():
+    first, second = ScienceWorldEnv(), ScienceWorldEnv()
+    first.reset(options=LIVING)
+    second.reset(options={**LIVING, "simplifications": "easy"})
+    assert first.step("teleport to kitchen")[4]["action_valid"] is False
+    assert second.step("teleport to kitchen")[4]["action_valid"] is True
+    assert len(pool.processes()) == 2
+    first.close()
+    second.close()
+    assert len(pool.processes()) == 1
+
+
+def test_a_dead_java_fails_its_episode_and_is_replaced(env: ScienceWorldEnv):
+    env.reset(options=LIVING)
+    assert env._world is not None
+    env._world.simulator.process._process.kill()
+    with pytest.raises(EnvironmentFailure) as caught:
+        env.step("look around")
+    assert caught.value.kind == "died"
+    assert env.reset(options=LIVING)[0].startswith("This room")
+
+
+def test_a_java_that_hangs_fails_its_episode_and_is_killed(env: ScienceWorldEnv):
+    env.reset(options=LIVING)
+    assert env._world is not None
+    simulator = env._world.simulator
+    simulator.process.gateway._socket.settimeout(0.3)
+    with pytest.raises(EnvironmentFailure) as caught:
+        simulator.run_all([call("z:java.lang.Thread", "sleep", 60_000)])
+    assert caught.value.kind == "timeout"
+    assert not simulator.alive

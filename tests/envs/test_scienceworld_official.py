@@ -35,10 +35,13 @@ def test_recorded_results_are_reproduced(shared: Path, name: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TASKS)
-def test_the_solution_of_every_task_scores_100(name: str):
+@pytest.mark.parametrize(
+    ("name", "simplifications"),
+    [("chemistry-mix", "easy"), ("find-animal", ""), ("melt", "easy"), ("power-component", "")],
+)
+def test_the_solution_of_a_task_scores_100(name: str, simplifications: str):
+    """A sample; `agentrl eval expert` plays all (benchmarks/results)."""
     env = ScienceWorldEnv()
-    simplifications = "easy" if TASKS[name].index % 2 else ""
     _, info = env.reset(
         options={
             "task": name,

@@ -126,9 +126,8 @@ def test_java_ends_when_the_process_with_the_worker_pool_is_killed(stopped: bool
 async def play_one(pool: EnvPool, task: Task) -> None:
     async with pool.lease() as handle:
         await handle.reset(task)
-        for action in ("look around", "open door", "wait1"):
-            *_, info = await handle.step(action)
-        assert info["step"] == 3
+        *_, info = await handle.step("look around")
+        assert info["step"] == 1
 
 
 async def play_all(tasks: list[Task], size: int) -> tuple[set[int], set[int]]:
@@ -153,7 +152,7 @@ def test_eight_workers_start_at_once():
 
 @pytest.mark.slow
 def test_after_200_episodes_no_java_is_left():
-    tasks = list(scienceworld_panel("train", variations_per_task=7, count=200, seed=0))
+    tasks = list(scienceworld_panel("train", task_types=["4-1", "4-2", "7-1"], count=200, seed=0))
     seen, last = asyncio.run(play_all(tasks, 2))
     assert 0 < len(last) <= 4, "workers share no simulators and keep no old ones"
     wait_until_gone(seen)
