@@ -76,13 +76,15 @@ def test_the_guard_ends_with_the_pool():
 
 def test_a_child_in_a_session_of_its_own_ends_with_a_hanging_worker_and_with_the_pool():
     async def main() -> None:
-        async with EnvPool(1, call_timeout=0.5) as pool:
+        async with EnvPool(1) as pool:
             hanging = task(daemon=True, hang=1)
             async with pool.lease(hanging) as handle:
                 child = (await handle.reset(hanging))[1]["child"]
                 assert alive(child)
+                pool.call_timeout = 0.5
                 with pytest.raises(EnvironmentFailure):
                     await handle.step("go")
+                pool.call_timeout = 30.0
             wait_until_gone([child])
             async with pool.lease(hanging) as handle:
                 child = (await handle.reset(hanging))[1]["child"]

@@ -59,7 +59,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until_gone(pids: list[int], seconds: float = 5.0) -> None:
+def wait_until_gone(pids: list[int], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.02)
