@@ -27,8 +27,13 @@ def data_directory(name: str, chosen: str | Path | None = None) -> Path:
     return Path(home) / "agentrl" / name
 
 
-def existing_directory(name: str, chosen: str | Path | None = None) -> Path:
+def existing_directory(name: str, chosen: str | Path | None = None, otherwise: str = "") -> Path:
     """Return the directory of data set `name`.
+
+    Args:
+        name: data set.
+        chosen: the user's own directory.
+        otherwise: what to do without the data, to complete "..., or ".
 
     Raises:
         DataError: it does not exist; the message says where it was looked for and how to get it.
@@ -37,6 +42,7 @@ def existing_directory(name: str, chosen: str | Path | None = None) -> Path:
     if not path.is_dir():
         raise DataError(
             f"There is no {name} data in {str(path)!r}. `agentrl data {name}` says how to get "
-            "and check it; set `data_dir` or AGENTRL_DATA if it lies elsewhere."
+            "and check it; set `data_dir` or AGENTRL_DATA if it lies elsewhere"
+            f"{', or ' if otherwise else ''}{otherwise}."
         )
     return path

@@ -64,6 +64,7 @@ def alfworld_panel(
     for kind in task_types:
         check_choice("ALFWorld", "task_types", kind, TASK_TYPES)
     check_integer("count", count, optional=True)
+    check_integer("seed", seed, least=0, optional=True)
     Options.read(options)
     if generated:
         tasks = _generated(split, name, count or 100, seed or 0, tuple(task_types), options)

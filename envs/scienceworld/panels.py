@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agentrl.envs.options import check_integer, check_list
+from agentrl.envs.options import check_choice, check_integer, check_list
 from agentrl.envs.scienceworld.java import simulator_version
 from agentrl.envs.scienceworld.options import Options
 from agentrl.envs.scienceworld.tasks import (
@@ -61,6 +61,7 @@ def scienceworld_panel(
     check_list("task_types", task_types)
     check_integer("variations_per_task", variations_per_task, optional=True)
     check_integer("count", count, optional=True)
+    check_integer("seed", seed, least=0, optional=True)
     named = [find_task(name).name for name in task_types]
     options = {**options, "simulator": simulator_version()}
     tasks = [
@@ -93,8 +94,7 @@ def _chosen(split: str, scheme: str) -> Iterator[tuple[ScienceTask, range]]:
     variations of 29 tasks and tests on its dev variations, L1 tests on its test variations instead,
     L2 trains on 19 tasks and tests on the test variations of the ten others.
     """
-    if scheme not in SPLIT_SCHEMES:
-        raise unknown_name("`split_scheme` of ScienceWorld", scheme, SPLIT_SCHEMES)
+    check_choice("ScienceWorld", "split_scheme", scheme, SPLIT_SCHEMES)
     if scheme in ("official", "agentgym"):
         own, left_out = _own_split(split), UNUSED_BY_AGENTGYM if scheme == "agentgym" else ()
         for task in TASKS.values():

@@ -24,6 +24,8 @@ from agentrl.envs.webshop.store import (
     write_catalogue,
 )
 
+_WITHOUT_DATA = "play in a shop that is made up, `catalogue: generated`"
+
 
 def published_catalogue(name: str, data_dir: str | None) -> Catalogue:
     """Open a published catalogue, preparing it on first use.
@@ -36,7 +38,7 @@ def published_catalogue(name: str, data_dir: str | None) -> Catalogue:
     Raises:
         DataError: the files are missing or damaged.
     """
-    folder = existing_directory("webshop", data_dir)
+    folder = existing_directory("webshop", data_dir, otherwise=_WITHOUT_DATA)
     for prepared in (folder, folder / name):
         if (prepared / META).is_file():
             return open_catalogue(prepared)

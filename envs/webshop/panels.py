@@ -8,7 +8,7 @@ from dataclasses import fields
 from random import Random
 from typing import Any
 
-from agentrl.envs.options import check_integer, check_list
+from agentrl.envs.options import check_choice, check_integer, check_list
 from agentrl.envs.webshop.catalogue import Catalogue
 from agentrl.envs.webshop.goals import Goal, GoalSet
 from agentrl.envs.webshop.options import Options
@@ -59,6 +59,7 @@ def webshop_panel(
     """
     check_list("task_types", task_types)
     check_integer("count", count, optional=True)
+    check_integer("seed", seed, least=0, optional=True)
     chosen = Options.read(options)
     catalogue = chosen.open_catalogue()
     goals = chosen.goals(catalogue)
@@ -90,8 +91,7 @@ def split_bounds(split: str, scheme: str, count: int) -> tuple[int, int]:
         scheme: a name of `SCHEMES`.
         count: how many goals there are.
     """
-    if scheme not in SCHEMES:
-        raise unknown_name("WebShop `split_scheme`", scheme, SCHEMES)
+    check_choice("WebShop", "split_scheme", scheme, SCHEMES)
     bounds = SCHEMES[scheme]
     name = "test" if split == "heldout" else split
     if name not in bounds:

@@ -9,7 +9,8 @@ import html
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,6 +20,7 @@ from agentrl.types import Task
 
 LONGEST_FORM = 100_000
 SOCKET_SECONDS = 30.0
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0; color: #222; background: #f4f4f2 }
@@ -110,46 +112,67 @@ def serve(task: Task, port: int = 8000, ready: Callable[[str], None] = print) ->
             server.serve_forever()
 
 
-def make_server(task: Task, port: int = 0) -> HTTPServer:
-    """Return the server of a visit, listening but not yet serving."""
-    visit = Visit(task)
+def make_server(task: Task, port: int = 0) -> ThreadingHTTPServer:
+    """Return the server of a visit, listening but not yet serving.
+
+    It has threads because browsers open connections that they do not use at once; one request is
+    answered at a time.  Requests meant for another host, or sent by another site, are refused.
+    """
+    visit, lock = Visit(task), Lock()
 
     class Handler(BaseHTTPRequestHandler):
         timeout = SOCKET_SECONDS
 
         def do_GET(self) -> None:
-            self._answer(HTTPStatus.OK if self.path == "/" else HTTPStatus.NOT_FOUND)
+            self._answer(self._refusal() or self._missing() or HTTPStatus.OK)
 
         def do_POST(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            if self.headers.get("Origin") not in (None, f"http://{self.headers.get('Host')}"):
-                self._answer(HTTPStatus.FORBIDDEN)
+            length = self.headers.get("Content-Length") or "0"
+            too_large = not length.isdecimal() or int(length) > LONGEST_FORM
+            refusal = self._refusal() or (too_large and HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            if refusal:
+                self._answer(refusal)
                 return
-            if not 0 <= length <= LONGEST_FORM:
-                self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-                return
-            form = parse_qs(
-                self.rfile.read(length).decode(errors="replace"), keep_blank_values=True
-            )
+            text = self.rfile.read(int(length)).decode(errors="replace")
+            with lock:
+                self._apply(parse_qs(text, keep_blank_values=True))
+            self._answer(HTTPStatus.SEE_OTHER)
+
+        def _refusal(self) -> HTTPStatus | None:
+            port = server.server_port
+            host = self.headers.get("Host")
+            known = (f"127.0.0.1:{port}", f"localhost:{port}")
+            own = self.headers.get("Origin") in (None, f"http://{host}")
+            return None if host in known and own else HTTPStatus.FORBIDDEN
+
+        def _missing(self) -> HTTPStatus | None:
+            return None if self.path == "/" else HTTPStatus.NOT_FOUND
+
+        def _apply(self, form: dict[str, list[str]]) -> None:
             if "restart" in form:
                 visit.restart()
             elif "query" in form:
                 visit.act(f"search[{form['query'][0]}]")
             elif "action" in form:
                 visit.act(form["action"][0])
-            self._answer(HTTPStatus.SEE_OTHER)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing: the terminal belongs to the command."""
 
         def _answer(self, status: HTTPStatus) -> None:
-            body = visit.page().encode(errors="replace") if status == HTTPStatus.OK else b""
+            body = b""
+            if status == HTTPStatus.OK:
+                with lock:
+                    body = visit.page().encode(errors="replace")
             self.send_response(status)
             if status == HTTPStatus.SEE_OTHER:
                 self.send_header("Location", "/")
             self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Security-Policy", _POLICY)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-    return HTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.block_on_close = False  # a connection that is left open does not hold up the end
+    return server

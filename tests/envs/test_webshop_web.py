@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from html import unescape
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -50,12 +51,24 @@ def test_a_visit_can_be_played_to_its_end_and_begun_anew(address: str):
     assert "step 0" in fetch(address, restart="")
 
 
+def test_a_connection_without_a_request_keeps_nobody_waiting(address: str):
+    port = urlsplit(address).port
+    assert port is not None
+    with socket.create_connection(("127.0.0.1", port), timeout=10):
+        assert "step 0" in fetch(address)
+
+
 def test_what_was_typed_is_not_markup(address: str):
     assert "<script>" not in fetch(address, query="<script>alert(1)</script>")
 
 
 def test_other_paths_and_other_sites_are_refused(address: str):
-    for extra, headers, code in (("x", None, 404), ("", {"Origin": "http://example.org"}, 403)):
+    for extra, headers, code in (
+        ("x", None, 404),
+        ("", {"Origin": "http://example.org"}, 403),
+        ("", {"Host": "example.org"}, 403),
+        ("", {"Content-Length": "many"}, 413),
+    ):
         with pytest.raises(urllib.error.HTTPError) as caught:
             fetch(address + extra, headers, **({"query": "mug"} if headers else {}))
         caught.value.close()
