@@ -23,6 +23,6 @@ def require(module: str, *, extra: str, needed_for: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtraError(
-            f"{needed_for} needs the package {module!r} ({error}). "
+            f"{needed_for} needs the package {module.partition('.')[0]!r} ({error}). "
             f"Install it with `pip install 'agentrl[{extra}]'`."
         ) from error

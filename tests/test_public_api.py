@@ -25,15 +25,27 @@ PUBLIC = {
         "INFO_KEYS Info ParsedAction PastStep Placement Prompt StepPrompt TextEnv TextSpace "
         "env_class episode_metrics listing make register"
     ),
+    "agentrl.envs.alfworld": (
+        "ALFWorldEnv Options SPLITS TASK_TYPES alfworld_panel generated_game prepare_panel"
+    ),
+    "agentrl.envs.conformance": (
+        "CHECKS Check FULL Limits NotApplicable QUICK Report Result Subject Violation "
+        "check_environment"
+    ),
     "agentrl.envs.prompts": (
         "ADMISSIBLE LENIENT STRICT Admissible ChatProfile ListActions PlainPrompt Projection "
         "SearchAndClicks Show StepProfile as_it_is choose is_step_prompt pieces_after_goal "
         "profiles prompt_id quoted templates_and_objects verl_agent_profile written_answer"
     ),
+    "agentrl.envs.scienceworld": (
+        "Options PROMPTS SIMPLIFICATIONS SPLIT_SCHEMES ScienceTask ScienceWorldEnv TASKS find_task "
+        "scienceworld_panel"
+    ),
     "agentrl.envs.textworld": (
         "KINDS PROMPTS ChatPrompt CompactPrompt Options TextWorldEnv cache_directory "
         "expert_actions prepare_panel textworld_panel"
     ),
+    "agentrl.envs.webshop": "Options PROMPTS WebShopEnv webshop_panel",
     "agentrl.evaluation": "PanelScore score_forest wilson_interval",
     "agentrl.learner": "Learner LearnerSettings",
     "agentrl.rollout": (

@@ -72,9 +72,9 @@ def _serve(env_id: str, task: Task, port: int) -> int:
 
     try:
         serve(task, port)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise ConfigError(
-            f"Port {port} cannot be used: {error}. Name another: `--web PORT`."
+            f"Port {port} cannot be used ({error}). Name another: `--web PORT`."
         ) from error
     return 0
 
