@@ -2,8 +2,7 @@
 
     PYTHON benchmarks/peers_scienceworld.py WORKLOAD.json RESULT.json
 
-The calls are those of EPO's and AgentGym's wrappers (WujiangXu/EPO: agent_system/environments/
-env_package/sciworld, WooooDyy/AgentGym: agentenv-sciworld/agentenv_sciworld/environment.py): one
+The package is driven by its own interface, which wrappers such as EPO's and AgentGym's use: one
 `ScienceWorldEnv`, `load` and `reset` for an episode, and `step`, which lists all valid actions.
 """
 

@@ -82,6 +82,13 @@ def figure(runs: list[dict[str, Any]]) -> str:
     return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 
 
+def command(args: argparse.Namespace) -> str:
+    """Return the command that gives these numbers, without the paths of this machine."""
+    overrides = "".join(f" {override}" for override in args.overrides)
+    seeds = " ".join(str(seed) for seed in args.seeds)
+    return f"python benchmarks/quickstart.py --config {args.config} --seeds {seeds}{overrides}"
+
+
 def main() -> None:
     """Run the seeds, print the table, write the files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -103,7 +110,7 @@ def main() -> None:
     if args.output is None:
         return
     result = {
-        "command": "python benchmarks/quickstart.py " + " ".join(sys.argv[1:]),
+        "command": command(args),
         "versions": {"agentrl": __version__, "torch": torch.__version__},
         "python": platform.python_version(),
         "cores": os.cpu_count(),

@@ -42,7 +42,10 @@ def kill_family(pid: int) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the process ids of the children that all threads of a process have started."""
+    """Return the process ids of the children that all threads of a process have started.
+
+    Fast, but Linux may skip some while others are ending.
+    """
     children: list[int] = []
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -53,9 +56,18 @@ def children_of(pid: int) -> list[int]:
 
 
 def descendants_of(pid: int) -> list[int]:
-    """Return the process ids of children, their children, and so on."""
-    children = children_of(pid)
-    return children + [pid for child in children for pid in descendants_of(child)]
+    """Return the process ids of all children, their children, and so on; none is skipped."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
+        if name.isdigit():
+            with suppress(OSError, IndexError):
+                stat = Path(f"/proc/{name}/stat").read_text()
+                parent = int(stat.rpartition(")")[2].split()[1])  # the name may hold brackets
+                children.setdefault(parent, []).append(int(name))
+    found = [pid]
+    for parent in found:
+        found += children.get(parent, [])
+    return found[1:]
 
 
 def threads_of(pid: int) -> int:

@@ -39,7 +39,7 @@ from contextlib import suppress
 from typing import Any
 
 from agentrl.envs.process import (
-    children_of,
+    descendants_of,
     die_with_parent,
     inherit_orphans,
     kill_family,
@@ -204,7 +204,7 @@ class Zygote:
         for pid in self._children:
             kill_group(pid)
         # As parents die, what they had started becomes a child of this process.
-        while orphans := [pid for pid in children_of(os.getpid()) if pid != self._guard.pid]:
+        while orphans := [pid for pid in descendants_of(os.getpid()) if pid != self._guard.pid]:
             for pid in orphans:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -58,7 +59,8 @@ def test_grandchildren_end_when_any_of_the_processes_above_them_are_killed(victi
             "all": [parent.pid, zygote, *workers],
         }
         for pid in killed[victims]:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have followed the one before
+                os.kill(pid, signal.SIGKILL)
         wait_until_gone(grandchildren)
         parent.kill()
     wait_until_gone([zygote, *rest])
