@@ -76,7 +76,7 @@ def test_make_targets_exist():
 
 
 def test_commands_are_all_there_are():
-    overview = block("", "agentrl play")
+    overview = block("", "agentrl algorithms")
     assert set(re.findall(r"^agentrl (\w+)", overview, flags=re.MULTILINE)) == set(COMMANDS)
 
 
@@ -154,3 +154,18 @@ def test_the_quickstart_table_is_the_recorded_mean():
         before, after = mean[f"{panel}_success_warm"], mean[f"{panel}_success"]
         assert row(start) == f"| {start} | {before:.2f} | {after:.2f} |"
     assert f"That takes {mean['minutes']:.1f} minutes" in README
+
+
+def test_the_table_of_small_runs_is_the_recorded_one():
+    names = {
+        "webshop": "WebShop, gen",
+        "alfworld": "ALFWorld, gen",
+        "scienceworld": "ScienceWorld: l",
+    }
+    for name, start in names.items():
+        mean = results(f"learning_{name}")["mean"]
+        keys = [
+            f"{panel}_success{when}" for panel in ("train", "heldout") for when in ("_warm", "")
+        ]
+        cells = " | ".join(f"{mean[key]:.2f}" for key in keys)
+        assert row(start).endswith(f"| {cells} |")
