@@ -118,7 +118,7 @@ def test_what_it_says_of_the_quickstart_is_in_its_configuration():
 
 def results(subject: str) -> dict[str, Any]:
     """Return the newest committed result of a benchmark."""
-    path = sorted((REPOSITORY / "benchmarks" / "results").glob(f"{subject}_*.json"))[-1]
+    path = sorted((REPOSITORY / "benchmarks" / "results").glob(f"{subject}_cpu_*.json"))[-1]
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -169,3 +169,20 @@ def test_the_table_of_small_runs_is_the_recorded_one():
         ]
         cells = " | ".join(f"{mean[key]:.2f}" for key in keys)
         assert row(start).endswith(f"| {cells} |")
+
+
+def test_the_comparison_with_the_original_environments_is_the_recorded_one():
+    recorded = results("environments")
+    peers, own = recorded["peers"], recorded["environments"]
+    alfworld = peers["alfworld"]["times_faster"]
+    assert f"| {alfworld['step_cpu']:.0f}x / {alfworld['reset_cpu']:.0f}x less |" in row(
+        "ALFWorld a"
+    )
+    science = peers["scienceworld"]
+    steps = [part["times_faster"]["step_cpu"] for part in (science, science["without_list"])]
+    assert f"| {steps[0]:.1f}x / {steps[1]:.1f}x less |" in row("ScienceWorld a")
+    assert f"| {peers['webshop']['ratio']:.0f}x less |" in row("WebShop a")
+    step = row("a step of ALFWorld")
+    for name in ("alfworld", "webshop"):
+        assert f"{own[name]['step']:.2f}" in step
+        assert f"{own[name]['worker_adds_us'] / 1000:.2f}" in step
