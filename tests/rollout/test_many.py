@@ -25,15 +25,13 @@ def test_sixty_four_environments_play_at_the_same_time(name: str):
     cls = env_class(env_id)
     panel = cls.panel("train", count=4, **options)
     cls.prepare(panel)
-    playing, most = 0, 0
 
-    async def play(pool: EnvPool, number: int) -> list[Any]:
-        nonlocal playing, most
+    async def play(pool: EnvPool, everyone: asyncio.Barrier, number: int) -> list[Any]:
         task, rng, seen = panel[number % 4], random.Random(number % 8), []
         async with pool.lease(task) as handle:
             _, info = await handle.reset(task)
-            playing += 1
-            most = max(most, playing)
+            async with asyncio.timeout(60):
+                await everyone.wait()  # all 64 are there at the same time
             for _ in range(15):
                 actions = [*(info["admissible_actions"] or []), "search[red]"]
                 result = await handle.step(rng.choice(actions))
@@ -41,19 +39,20 @@ def test_sixty_four_environments_play_at_the_same_time(name: str):
                 info = result[4]
                 if result[2] or result[3]:
                     break
-            playing -= 1
         return seen
 
     async def main() -> list[list[Any]]:
         async with EnvPool(64, env_ids=[env_id], call_timeout=60) as pool:
             assert pool.size == 64
-            first = await asyncio.gather(*(play(pool, number) for number in range(64)))
-            again = await asyncio.gather(*(play(pool, number) for number in range(64)))
+            everyone = asyncio.Barrier(64)
+            first, again = [
+                await asyncio.gather(*(play(pool, everyone, number) for number in range(64)))
+                for _ in range(2)
+            ]
             assert pool.counts.started == pool.counts.reused == 64
             assert first == again
         return first
 
     episodes = asyncio.run(main())
-    assert most == 64
     # Equal tasks and actions give equal episodes, whichever process plays them.
     assert all(episode == episodes[number % 8] for number, episode in enumerate(episodes))

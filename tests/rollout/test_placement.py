@@ -8,7 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -327,11 +327,12 @@ def test_closing_the_pool_fails_those_who_wait():
 
 
 def workers_of(pool: EnvPool) -> list[int]:
-    return [
-        pid
-        for pid in children_of(zygote_of(pool))
-        if b"agentrl.envs.zygote" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    workers = []
+    for pid in children_of(zygote_of(pool)):
+        with suppress(OSError):  # it has just ended
+            if b"agentrl.envs.zygote" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                workers.append(pid)
+    return workers
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
