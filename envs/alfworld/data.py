@@ -80,7 +80,7 @@ def open_split(split: str, chosen: str | Path | None = None) -> PackedSplit:
     if packed is None:
         raise DataError(
             f"{str(directory)!r} has no ALFWorld games of split {split!r}. {LAYOUTS}. "
-            "`agentrl data alfworld` says how to get them."
+            "`agentrl data alfworld` says how to get them; games with `generated=true` need none."
         )
     broken = packed.broken()
     if broken:
