@@ -6,21 +6,28 @@ import importlib
 import importlib.util
 import json
 import os
+import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from agentrl.envs.scienceworld.java import find_java
 from agentrl.errors import ConfigError, MissingExtraError
-from tests.golden import adapters_advantage, adapters_loss, adapters_other
 from tests.golden.case import Adapter, load, mismatches
 
-DATA = Path(__file__).parent / "data"
+HERE = Path(__file__).parent
+DATA = HERE / "data"
 
-ADAPTERS: dict[tuple[str, str], Adapter] = {
-    **adapters_advantage.ADAPTERS,
-    **adapters_loss.ADAPTERS,
-    **adapters_other.ADAPTERS,
-}
+
+def _adapters() -> dict[tuple[str, str], Adapter]:
+    """Return the adapters of every module `adapters_*` beside this one."""
+    found: dict[tuple[str, str], Adapter] = {}
+    for module in pkgutil.iter_modules([str(HERE)]):
+        if module.name.startswith("adapters_"):
+            found |= importlib.import_module(f"tests.golden.{module.name}").ADAPTERS
+    return found
+
+
+ADAPTERS = _adapters()
 
 ENVIRONMENTS: dict[str, bool] = {
     "alfworld": True,
