@@ -111,6 +111,14 @@ def _compare(
     if isinstance(wanted, Mapping):
         pairs = ((f"{name}.{key}", wanted[key], ours[key]) for key in ours if key in wanted)
         return [line for key, a, b in pairs for line in _compare(key, a, b, tolerance, {})]
+    if _irregular(wanted):
+        if len(ours) != len(wanted):
+            return [f"{name}: {len(ours)} entries instead of {len(wanted)}"]
+        rows = enumerate(zip(wanted, ours, strict=True))
+        parts = ((f"{name}[{number}]", a, b) for number, (a, b) in rows)
+        return [line for key, a, b in parts for line in _compare(key, a, b, tolerance, {})]
+    if wanted is None:
+        return [] if ours is None else [f"{name}: {ours} instead of nothing"]
     if isinstance(wanted, list) and wanted and isinstance(wanted[0], str):
         return [] if list(ours) == wanted else [f"{name}: {list(ours)} instead of {wanted}"]
     want = torch.as_tensor(wanted, dtype=torch.float64)
@@ -125,3 +133,11 @@ def _compare(
         return []
     worst = float((have - want).abs().max()) if want.numel() else math.nan
     return [f"{name}: {int((~close).sum())} of {close.numel()} differ, by {worst:.3g} at most"]
+
+
+def _irregular(wanted: Any) -> bool:
+    """Return whether a list holds mappings, gaps or lists of different lengths."""
+    if not isinstance(wanted, list):
+        return False
+    lengths = {len(row) for row in wanted if isinstance(row, list)}
+    return len(lengths) > 1 or any(row is None or isinstance(row, Mapping) for row in wanted)

@@ -1,0 +1,64 @@
+"""What every rollout strategy tells a scheduler, and the random draws it is given.
+
+A strategy only decides: from entropies and counts it says where to fork and how many rows to
+start.  It holds no state, samples nothing and needs no torch, so that one object serves tests,
+a deterministic scheduler and a free-running one.  Draws come from outside, seeded by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+Uniform = Callable[[], float]
+"""A draw from [0, 1), for example `random.Random(seed).random`."""
+
+Below = Callable[[int], int]
+"""A draw of an integer in [0, n), for example `random.Random(seed).randrange`."""
+
+
+class Need(StrEnum):
+    """What a scheduler must provide before it can follow a strategy."""
+
+    ENTROPY = "entropy"
+    """The entropy of the sampling distribution at every sampled token."""
+    TOKEN_FORK = "token_fork"
+    """Rows that share an episode up to a token, with the environment as it was then."""
+    TURN_FORK = "turn_fork"
+    """Rows that share an episode up to the end of a turn, with the environment as it was then."""
+    TEMPERATURE = "temperature"
+    """A temperature chosen at every token."""
+
+
+@runtime_checkable
+class RolloutStrategy(Protocol):
+    """A frozen value that says how a prompt's rows come about."""
+
+    @property
+    def name(self) -> str:
+        """The name in settings and records."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the scheduler must provide."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Rows that continue a prefix of a finished row.
+
+    The token at `position` is sampled anew.  The prefix is no part of the new rows' mask.
+
+    Attributes:
+        source: row that is forked.
+        position: tokens of the response they share; 0 starts from the prompt.
+        count: how many rows to start.
+    """
+
+    source: int
+    position: int
+    count: int
