@@ -12,6 +12,7 @@ from torch import nn
 
 from agentrl import algorithms, envs
 from agentrl.algorithms import Algorithm
+from agentrl.algorithms.slots import RunFacts
 from agentrl.config.panels import build_panel
 from agentrl.config.schema import RunConfig
 from agentrl.engines.base import Engine, SamplingParams
@@ -82,7 +83,7 @@ def check(config: RunConfig, env_class: type[TextEnv]) -> None:
         UnknownNameError: there is no such algorithm, option or prompt.
         ConfigError: an option, the context mode or the device is wrong.
     """
-    build_algorithm(config)
+    build_algorithm(config).check_run(run_facts(config))
     context_of(config, prompt_of(config, env_class))
     device_of(config)
 
@@ -114,6 +115,18 @@ def build_algorithm(config: RunConfig) -> Algorithm:
         raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f"`algorithm.options` is {dict(options)!r}: {error}") from error
+
+
+def run_facts(config: RunConfig) -> RunFacts:
+    """Return what slots may check about the run."""
+    return RunFacts(
+        group_size=config.rollout.group_size,
+        tasks_per_step=config.rollout.tasks_per_step,
+        updates_per_step=config.learner.updates_per_step,
+        temperature=config.rollout.temperature,
+        layers=config.model.layers if config.model.path is None else 0,
+        steps=config.steps,
+    )
 
 
 def read_model(config: RunConfig, path: str | Path) -> tuple[nn.Module, Any]:
@@ -149,7 +162,7 @@ def build_engine(config: RunConfig, model: nn.Module, tokenizer: Any) -> Embedde
     )
 
 
-def build_learner(config: RunConfig, model: nn.Module) -> Learner:
+def build_learner(config: RunConfig, model: nn.Module, tokenizer: Any = None) -> Learner:
     """Build the learner for the configured algorithm."""
     rollout = config.rollout
     prompt = prompt_of(config, envs.env_class(config.environment.id))
@@ -160,6 +173,8 @@ def build_learner(config: RunConfig, model: nn.Module) -> Learner:
         config.learner,
         temperature=rollout.temperature,
         total_steps=config.steps * config.learner.updates_per_step,
+        total_updates=config.steps,
+        token_text=None if tokenizer is None else lambda token: str(tokenizer.decode([token])),
         max_row_tokens=rollout.max_tokens_per_turn * (rollout.max_turns if full else 1),
         seed=config.seed,
     )

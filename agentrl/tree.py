@@ -81,7 +81,8 @@ class Node:
             without the asked form (model nodes only).
         seconds: time to sample the span, or to get the observation in it.
         info: what a reader or an algorithm may want, JSON values only: `text`, `action`,
-            `action_valid`, `format_valid`, `penalty`, `anchor`, `stop`.
+            `action_valid`, `format_valid`, `penalty`, `stop`, and of the moment before the action
+            `observation` and `anchor`.
     """
 
     id: int
@@ -121,6 +122,7 @@ class Episode:
         stop: why it ended; None while it is still running.
         reward: sum of the environment's rewards.
         metrics: what the environment names, at least `success` and `score`.
+        answer: the final answer, where the environment asks for one.
         turns: number of actions taken.
         error: what went wrong, where `stop.failed`; for people, not programs.
         error_kind: `raised`, `timeout`, `died`, `contract`, `engine` or empty.
@@ -133,6 +135,7 @@ class Episode:
     stop: StopReason | None = None
     reward: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
+    answer: str | None = None
     turns: int = 0
     error: str = ""
     error_kind: str = ""

@@ -9,53 +9,26 @@ filter has removed.  Nothing may depend on what stands at masked positions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from agentrl.algorithms import masked
+from agentrl.algorithms.statistics import Stat, Statistic
 from agentrl.errors import StatisticMissing
 
-
-class Stat(StrEnum):
-    """Per-token statistics [B, T] that a slot can ask the learner for."""
-
-    LOGPROBS = "logprobs"
-    """log pi(token) under the current weights, with gradient."""
-    OLD_LOGPROBS = "old_logprobs"
-    """The same under the weights at the start of the update (proximal policy); no gradient."""
-    ROLLOUT_LOGPROBS = "rollout_logprobs"
-    """As reported by the engine that sampled the tokens (behaviour policy); no gradient."""
-    REF_LOGPROBS = "ref_logprobs"
-    """Under the frozen reference policy; no gradient."""
-    ENTROPY = "entropy"
-    """Entropy of the full softmax under the current weights, in nats; no gradient."""
-    ENTROPY_GRAD = "entropy_grad"
-    """The same with gradient."""
-    OLD_ENTROPY = "old_entropy"
-    """Entropy under the weights at the start of the update; no gradient."""
-    VALUES = "values"
-    """Value head output at the position that predicts the token; with gradient."""
-    OLD_VALUES = "old_values"
-    """The same under the weights at the start of the update; no gradient."""
-
-    @property
-    def current(self) -> bool:
-        """True if it depends on the weights being trained, so every micro-batch computes it anew.
-
-        The others are computed once per update, before advantages are estimated.
-        """
-        return self in _CURRENT
-
-
-_CURRENT = frozenset({Stat.LOGPROBS, Stat.ENTROPY, Stat.ENTROPY_GRAD, Stat.VALUES})
+__all__ = ["Batch", "Normaliser", "Stat"]
 
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
     """Rows of a rollout.
+
+    What algorithms always need comes first.  The rest is filled in as far as the rollout has it;
+    a slot reads it with `need`, which raises where it is missing.
 
     Attributes:
         mask_BT: float or bool; 1 = sampled by the policy and allowed to learn.
@@ -69,7 +42,25 @@ class Batch:
         truncated_B: bool; the episode was cut by a limit rather than ended by the environment.
         outcomes_B: the episode's return before shaping, read by group filters; set to `returns_B`
             by `estimate_advantages` where it is missing.
+        ids_BT: the sampled token ids.
+        anchors_BT: integer state in which the token's turn began; equal value = equal state, -1
+            where the environment names none.
+        observations_BT: index into `texts` of what the environment showed before the turn; -1 none.
+        answers_B: index into `texts` of the episode's final answer; -1 where it gave none.
+        texts: what the two above point to.
+        invalid_BT: bool; the token's turn did not have the form that the prompt asks for.
+        unreadable_B: bool; the row holds text that is no valid UTF-8.
+        components: further numbers [B] per episode by name, such as `success` and `score`.
+        sources_B: integer; 0 = ordinary rollout, 1 = control rollout (see `ControlRollouts`).
+        prompt_logprobs_BP: log-probs of the first prompt's tokens under the old policy, NaN at
+            padding (and for the very first token); only for algorithms with
+            `reads_prompt_logprobs`.
+        token_text: decodes one token id; None where the learner was given no tokenizer.
+        index_B: place of each row in the update, set by `estimate_advantages`.
+        step: updates made before this one, from 0.
+        steps: updates of the whole run; 0 where the end is not known.
         stats: statistics [B, T] by name.
+        notes: tensors with the axis B first that one slot leaves for later ones.
         advantages_BT: set by the advantage slot; no gradient.
         value_targets_BT: what the value head regresses to, set by advantages that use one.
     """
@@ -82,7 +73,22 @@ class Batch:
     rewards_BT: Tensor | None = None
     truncated_B: Tensor | None = None
     outcomes_B: Tensor | None = None
-    stats: dict[Stat, Tensor] = field(default_factory=dict)
+    ids_BT: Tensor | None = None
+    anchors_BT: Tensor | None = None
+    observations_BT: Tensor | None = None
+    answers_B: Tensor | None = None
+    texts: tuple[str, ...] = ()
+    invalid_BT: Tensor | None = None
+    unreadable_B: Tensor | None = None
+    components: dict[str, Tensor] = field(default_factory=dict)
+    sources_B: Tensor | None = None
+    prompt_logprobs_BP: Tensor | None = None
+    token_text: Callable[[int], str] | None = None
+    index_B: Tensor | None = None
+    step: int = 0
+    steps: int = 0
+    stats: dict[Statistic, Tensor] = field(default_factory=dict)
+    notes: dict[str, Tensor] = field(default_factory=dict)
     advantages_BT: Tensor | None = None
     value_targets_BT: Tensor | None = None
 
@@ -91,7 +97,36 @@ class Batch:
         """The mask as bool [B, T]."""
         return self.mask_BT > 0
 
-    def stat(self, name: Stat) -> Tensor:
+    @property
+    def progress(self) -> float:
+        """Share of the run's updates made so far, in [0, 1]; 0 where the end is not known."""
+        return min(self.step / self.steps, 1.0) if self.steps else 0.0
+
+    def need(self, name: str) -> Any:
+        """Return the field `name`.
+
+        Raises:
+            StatisticMissing: the rollout does not have it.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise StatisticMissing(
+                f"The algorithm reads `{name}` of the batch, which this rollout does not have; "
+                "use an environment that provides it, or another algorithm."
+            )
+        return value
+
+    def component(self, name: str) -> Tensor:
+        """Return a number [B] of the episodes; raises `StatisticMissing` without it."""
+        if name not in self.components:
+            have = ", ".join(sorted(self.components)) or "none"
+            raise StatisticMissing(
+                f"The algorithm reads `{name}` of each episode, which the environment does not "
+                f"report (it reports: {have})."
+            )
+        return self.components[name]
+
+    def stat(self, name: Statistic) -> Tensor:
         """Return a statistic.
 
         Raises:
@@ -100,7 +135,7 @@ class Batch:
         try:
             return self.stats[name]
         except KeyError:
-            have = ", ".join(sorted(self.stats)) or "none"
+            have = ", ".join(sorted(map(str, self.stats))) or "none"
             raise StatisticMissing(
                 f"The algorithm reads `{name}`, which was not computed (computed: {have}). "
                 "The slot that reads it must list it in `requires`."
@@ -118,18 +153,50 @@ class Batch:
         keep_BT = keep if keep.dim() == 2 else keep.unsqueeze(-1)
         return replace(self, mask_BT=self.mask_BT * keep_BT.to(self.mask_BT.dtype))
 
-    def with_stats(self, stats: Mapping[Stat, Tensor]) -> Batch:
+    def with_stats(self, stats: Mapping[Any, Tensor]) -> Batch:
         """Return a copy with more statistics."""
         return replace(self, stats={**self.stats, **stats})
 
-    def rows(self, index: Tensor) -> Batch:
-        """Return the rows of `index` (integer or bool [B]), every tensor alike."""
-        chosen = {}
+    def with_notes(self, **notes: Tensor) -> Batch:
+        """Return a copy with more notes."""
+        return replace(self, notes={**self.notes, **notes})
+
+    def clean(self) -> Batch:
+        """Return a copy with zeros at the masked positions of every per-token tensor.
+
+        Rows also get their `index_B` here, unless they have one.
+        """
+        valid_BT = self.valid_BT
+
+        def zeroed(values_BT: Tensor | None) -> Tensor | None:
+            return None if values_BT is None else masked.fill(values_BT, valid_BT)
+
+        index_B = self.index_B
+        if index_B is None:
+            index_B = torch.arange(len(valid_BT), device=valid_BT.device)
+        return replace(
+            self,
+            index_B=index_B,
+            stats={name: masked.fill(values, valid_BT) for name, values in self.stats.items()},
+            rewards_BT=zeroed(self.rewards_BT),
+            advantages_BT=zeroed(self.advantages_BT),
+            value_targets_BT=zeroed(self.value_targets_BT),
+        )
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Return a copy with `function` applied to every tensor."""
+        changed: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, Tensor):
-                chosen[item.name] = value[index]
-        return replace(self, stats={k: v[index] for k, v in self.stats.items()}, **chosen)
+                changed[item.name] = function(value)
+            elif isinstance(value, dict):
+                changed[item.name] = {key: function(tensor) for key, tensor in value.items()}
+        return replace(self, **changed)
+
+    def rows(self, index: Tensor) -> Batch:
+        """Return the rows of `index` (integer or bool [B]), every tensor alike."""
+        return self.mapped(lambda tensor: tensor[index])
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range, one_of
 from agentrl.algorithms.ratios import LOG_RATIO_LIMIT
 from agentrl.algorithms.slots import View
+from agentrl.algorithms.statistics import Statistic
 from agentrl.errors import ConfigError, unknown_name
 
 MISMATCH = frozenset({Stat.OLD_LOGPROBS, Stat.ROLLOUT_LOGPROBS})
@@ -81,10 +82,17 @@ class BehaviourWeight:
             weight_BT = masked.fill(weight_BT, inside_BT)
         return masked.fill(weight_BT, valid_BT)
 
-    def prepare(self, batch: Batch) -> Tensor:
-        """Return the mean weight of the optimiser batch, a scalar; 1 unless `normalise`."""
-        if not self.normalise:
-            return torch.ones((), device=batch.mask_BT.device)
+    @property
+    def prepare_requires(self) -> frozenset[Statistic]:
+        """Nothing, unless weights are normalised."""
+        return MISMATCH if self.normalise else frozenset()
+
+    def prepare(self, view: View) -> Tensor:
+        """Return the mean weight of the optimiser batch, a scalar."""
+        return self.average(view.batch)
+
+    def average(self, batch: Batch) -> Tensor:
+        """Return the mean weight, over tokens or over rows, a scalar."""
         weight_BT, valid_BT = self.weights(batch), batch.valid_BT
         if self.level == "token":
             return masked.mean(weight_BT, valid_BT)
@@ -95,7 +103,7 @@ class BehaviourWeight:
         weight_BT = self.weights(view.batch)
         if not self.normalise:
             return weight_BT
-        average = view.prepared[self]
+        average = view.state(self)
         return weight_BT / torch.where(average > 0, average, torch.ones_like(average))
 
 

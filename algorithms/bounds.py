@@ -6,11 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from agentrl.algorithms.batch import Batch, Stat
+from agentrl.algorithms.batch import Stat
 from agentrl.algorithms.checks import in_range
-from agentrl.algorithms.slots import Bounds
+from agentrl.algorithms.slots import Bounds, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,9 @@ class ConstantBounds:
         if self.clip_high is not None:
             in_range("clip_high", self.clip_high, 0)
 
-    def __call__(self, batch: Batch, ratio_BT: Tensor) -> Bounds:
+    def __call__(self, view: View) -> Bounds:
         """Return two scalars."""
         low = 0.0 if self.clip_low is None else 1 - self.clip_low
         high = math.inf if self.clip_high is None else 1 + self.clip_high
-        return Bounds(ratio_BT.new_tensor(low), ratio_BT.new_tensor(high))
+        like = view.ratio_BT
+        return Bounds(like.new_tensor(low), like.new_tensor(high))

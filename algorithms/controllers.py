@@ -1,10 +1,12 @@
 """What an algorithm changes between updates: coefficients that follow a measurement.
 
 `Algorithm` itself is a constant.  A controller turns it into the algorithm of the next update and
-learns from that update's metrics; its state goes into checkpoints.
+learns from that update; its state goes into checkpoints.
 
     controllers = start(algorithm)
-    each update:  current = apply(controllers, algorithm); ...; observe(controllers, report, n)
+    each update:  current = apply(controllers, algorithm)
+                  see(controllers, batch); current = apply(controllers, algorithm)
+                  ...; observe(controllers, report, batch)
 """
 
 from __future__ import annotations
@@ -13,31 +15,44 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
+
+from agentrl.algorithms.batch import Batch
 from agentrl.algorithms.checks import in_range
+from agentrl.algorithms.statistics import Statistic
 from agentrl.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentrl.algorithms.algorithm import Algorithm
 
 
-class Controller(Protocol):
-    """The running part; holds the state."""
+class Controller:
+    """The running part; holds the state.  Subclasses override what they need."""
+
+    @property
+    def requires(self) -> frozenset[Statistic]:
+        """Statistics that `see` reads in the coming update, none of them current."""
+        return frozenset()
 
     def apply(self, algorithm: Algorithm) -> Algorithm:
-        """Return the algorithm of the next update."""
-        ...
+        """Return the algorithm of the update.
 
-    def observe(self, report: Mapping[str, float], episodes: int) -> None:
-        """Take note of an update's metrics (`metrics.report`) and its number of episodes."""
-        ...
+        Called before and after `see`; both must require the same statistics.
+        """
+        return algorithm
+
+    def see(self, batch: Batch) -> None:
+        """Look at the rollout that is about to be learned from, before advantages."""
+
+    def observe(self, report: Mapping[str, float], batch: Batch) -> None:
+        """Take note of an update: its metrics (`metrics.report`) and its batch with advantages."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as JSON values."""
-        ...
+        return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        ...
 
 
 class ControllerSettings(Protocol):
@@ -60,10 +75,21 @@ def apply(controllers: Sequence[Controller], algorithm: Algorithm) -> Algorithm:
     return algorithm
 
 
-def observe(controllers: Sequence[Controller], report: Mapping[str, float], episodes: int) -> None:
-    """Show an update's metrics to every controller."""
+def requires(controllers: Sequence[Controller]) -> frozenset[Statistic]:
+    """Return the statistics that controllers read in the coming update."""
+    return frozenset().union(*(controller.requires for controller in controllers))
+
+
+def see(controllers: Sequence[Controller], batch: Batch) -> None:
+    """Show every controller the rollout that is about to be learned from."""
     for controller in controllers:
-        controller.observe(report, episodes)
+        controller.see(batch.clean())
+
+
+def observe(controllers: Sequence[Controller], report: Mapping[str, float], batch: Batch) -> None:
+    """Show an update's metrics and batch to every controller."""
+    for controller in controllers:
+        controller.observe(report, batch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +126,7 @@ class AdaptiveKL:
 
 
 @dataclass(slots=True)
-class _AdaptiveKL:
+class _AdaptiveKL(Controller):
     settings: AdaptiveKL
     coefficient: float
 
@@ -111,7 +137,8 @@ class _AdaptiveKL:
                 terms[index] = replace(term, coefficient=self.coefficient)
         return replace(algorithm, regularisers=tuple(terms))
 
-    def observe(self, report: Mapping[str, float], episodes: int) -> None:
+    def observe(self, report: Mapping[str, float], batch: Batch) -> None:
+        episodes = len(torch.unique(batch.episodes_B))
         if self.settings.regulariser not in report:  # nothing was trained: no KL to react to
             return
         error = report[self.settings.regulariser] / self.settings.target - 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from agentrl.algorithms import masked
 from agentrl.algorithms.algorithm import Algorithm
@@ -14,7 +13,7 @@ from agentrl.algorithms.batch import Batch
 
 @torch.no_grad()
 def estimate_advantages(algorithm: Algorithm, batch: Batch) -> Batch:
-    """Shape rewards, filter groups, estimate and transform advantages, filter samples.
+    """Set and shape rewards, filter groups, estimate and transform advantages, filter samples.
 
     Works on the whole update batch at once, since group and batch statistics need all of it.
     Filters only zero the mask, so rows keep their places; count the `Normaliser` of the result.
@@ -30,8 +29,11 @@ def estimate_advantages(algorithm: Algorithm, batch: Batch) -> Batch:
     Raises:
         StatisticMissing: a slot reads a statistic that is not there.
     """
-    batch = clean(batch)
+    batch = batch.clean()
     if batch.outcomes_B is None:
+        batch = replace(batch, outcomes_B=batch.returns_B)
+    if algorithm.reward is not None:
+        batch = algorithm.reward(batch)
         batch = replace(batch, outcomes_B=batch.returns_B)
     for shape in algorithm.reward_shaping:
         batch = shape(batch)
@@ -41,19 +43,3 @@ def estimate_advantages(algorithm: Algorithm, batch: Batch) -> Batch:
     for step in (*algorithm.transforms, *algorithm.sample_filters):
         batch = step(batch)
     return replace(batch, advantages_BT=masked.fill(batch.advantages, batch.valid_BT))
-
-
-def clean(batch: Batch) -> Batch:
-    """Return the batch with zeros at the masked positions of every per-token tensor."""
-    valid_BT = batch.valid_BT
-
-    def zeroed(values_BT: Tensor | None) -> Tensor | None:
-        return None if values_BT is None else masked.fill(values_BT, valid_BT)
-
-    return replace(
-        batch,
-        stats={name: masked.fill(values_BT, valid_BT) for name, values_BT in batch.stats.items()},
-        rewards_BT=zeroed(batch.rewards_BT),
-        advantages_BT=zeroed(batch.advantages_BT),
-        value_targets_BT=zeroed(batch.value_targets_BT),
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +13,8 @@ from torch import Tensor
 from agentrl.algorithms import masked
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
-from agentrl.algorithms.estimate import clean
 from agentrl.algorithms.metrics import Metric
-from agentrl.algorithms.slots import Prepares, View, Weight
+from agentrl.algorithms.slots import Bounds, Prepares, View, Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,40 @@ class Loss:
 
 
 @torch.no_grad()
-def prepare(algorithm: Algorithm, batch: Batch) -> dict[object, Any]:
+def prepare(
+    algorithm: Algorithm,
+    batch: Batch,
+    normaliser: Normaliser | None = None,
+    *,
+    generator: torch.Generator | None = None,
+) -> dict[object, Any]:
     """Compute what slots need to know about the whole optimiser batch.
 
     Args:
-        algorithm: slots with a `prepare` method are asked.
+        algorithm: slots with a `prepare` method are asked, in the order they run.
         batch: all rows of the optimiser batch, with `algorithm.prepare_requires`.
+        normaliser: counts of the optimiser batch, by default those of `batch`.
+        generator: randomness for slots that draw.
 
     Returns:
         State by slot, to pass to every `policy_loss` of the batch.  Empty for most methods.
     """
-    batch = clean(batch)
-    return {slot: slot.prepare(batch) for slot in algorithm.slots() if isinstance(slot, Prepares)}
+    if not algorithm.prepare_requires:
+        return {}
+    normaliser = normaliser or Normaliser.of(batch.mask_BT)
+    found: dict[object, Any] = {}
+
+    def ask(slot: object, view: View) -> None:
+        if isinstance(slot, Prepares) and slot.prepare_requires:
+            found[slot] = slot.prepare(view)
+
+    view = _start(algorithm, batch, normaliser, generator, found)
+    if Stat.LOGPROBS in algorithm.prepare_requires:
+        view = _with_ratio(algorithm, view, ask)
+    later = (algorithm.surrogate, *algorithm.token_weights, *algorithm.behaviour)
+    for slot in (*later, *algorithm.regularisers):
+        ask(slot, view)
+    return found
 
 
 def policy_loss(
@@ -94,20 +116,46 @@ def make_view(
     prepared: Mapping[object, Any] | None = None,
 ) -> View:
     """Return what the slots inside the loss see: ratio, bounds and final advantages."""
-    prepared = prepare(algorithm, batch) if prepared is None else prepared
-    batch = clean(batch)
-    ratio_BT = algorithm.ratio(batch)
-    view = View(
+    if prepared is None:
+        prepared = prepare(algorithm, batch, normaliser, generator=generator)
+    return _with_ratio(algorithm, _start(algorithm, batch, normaliser, generator, prepared))
+
+
+def _start(
+    algorithm: Algorithm,
+    batch: Batch,
+    normaliser: Normaliser,
+    generator: torch.Generator | None,
+    prepared: Mapping[object, Any],
+) -> View:
+    """Return the view before ratio and bounds are known."""
+    batch = batch.clean()
+    advantages_BT = batch.advantages.detach()
+    zero = advantages_BT.new_zeros(())
+    return View(
         batch=batch,
         valid_BT=batch.valid_BT,
-        advantages_BT=batch.advantages.detach(),
-        ratio_BT=ratio_BT,
-        bounds=algorithm.bounds(batch, ratio_BT.detach()),
+        advantages_BT=advantages_BT,
+        ratio_BT=torch.full_like(advantages_BT, math.nan),
+        bounds=Bounds(zero, zero + math.inf),
         normaliser=normaliser,
         generator=generator,
         prepared=prepared,
     )
+
+
+def _with_ratio(
+    algorithm: Algorithm, view: View, ask: Callable[[object, View], None] = lambda slot, view: None
+) -> View:
+    """Add ratio and bounds and transform the advantages; `ask` sees each slot before it runs."""
+    if algorithm.policy_view is not None:
+        view = replace(view, batch=algorithm.policy_view(view.batch).clean())
+    ratio_BT = algorithm.ratio(view.batch)
+    view = replace(view, ratio_BT=ratio_BT.detach())
+    ask(algorithm.bounds, view)
+    view = replace(view, bounds=algorithm.bounds(view), ratio_BT=ratio_BT)
     for transform in algorithm.late_transforms:
+        ask(transform, view)
         advantages_BT = masked.fill(transform(view).detach(), view.valid_BT)
         view = replace(view, advantages_BT=advantages_BT)
     return view

@@ -4,43 +4,70 @@
     get("grpo", kl_coefficient=0.04)     a setting of the method
     get("grpo", behaviour="token-tis")   any slot of `Algorithm`, also one the method leaves alone
 
-A third party adds one with `register` or with a package entry point in the group
-`agentrl.algorithms` whose value is a function of keyword settings that returns an `Algorithm`.
+A method is a function of keyword settings that returns an `Algorithm`.  Ours lie in
+`agentrl.algorithms.methods`, each under the decorator `method`, and are found there; nothing else
+has to be edited to add one.  A third party uses `register`, or a package entry point in the group
+`agentrl.algorithms` whose value is such a function.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.behaviour import behaviour_weights
+from agentrl.algorithms.checks import one_of
 from agentrl.errors import ConfigError, unknown_name
 
 Factory = Callable[..., Algorithm]
+Decorated = TypeVar("Decorated", bound=Factory)
 
-_METHODS = "agentrl.algorithms.methods"
-_factories: dict[str, str | Factory] = {
-    "cispo": f"{_METHODS}.cispo:cispo",
-    "dapo": f"{_METHODS}.dapo:dapo",
-    "dr_grpo": f"{_METHODS}.grpo:dr_grpo",
-    "gpg": f"{_METHODS}.reinforce:gpg",
-    "grpo": f"{_METHODS}.grpo:grpo",
-    "gspo": f"{_METHODS}.gspo:gspo",
-    "opo": f"{_METHODS}.reinforce:opo",
-    "ppo": f"{_METHODS}.ppo:ppo",
-    "reinforce": f"{_METHODS}.reinforce:reinforce",
-    "reinforce_pp": f"{_METHODS}.reinforce_pp:reinforce_pp",
-    "reinforce_pp_baseline": f"{_METHODS}.reinforce_pp:reinforce_pp_baseline",
-    "rloo": f"{_METHODS}.reinforce:rloo",
-    "sapo": f"{_METHODS}.sapo:sapo",
-}
-_entry_points_read = False
+FAMILIES = ("agentic", "policy-loss", "advantage", "reward", "memory")
+PROVENANCES = ("official vectors", "identity tests", "reconstructed")
+
+_factories: dict[str, str | Factory] = {}
+_cards: dict[str, Card] = {}
+_all_found = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What is known about a method, for people.
+
+    Attributes:
+        family: one of `FAMILIES`; names the page in docs/algorithms.
+        source: paper or repository.
+        provenance: how we know it is right: `official vectors` (released code agrees on golden
+            files), `identity tests` (special cases and hand-computed numbers of a published
+            formula), or `reconstructed` (the formula was not published; ours follows the abstract).
+    """
+
+    family: str
+    source: str
+    provenance: str
+
+    def __post_init__(self) -> None:
+        one_of("family", self.family, FAMILIES)
+        one_of("provenance", self.provenance, PROVENANCES)
+
+
+def method(*, family: str, source: str, provenance: str) -> Callable[[Decorated], Decorated]:
+    """Register the decorated function under its own name; see `Card` for the arguments."""
+
+    def decorate(factory: Decorated) -> Decorated:
+        name = factory.__name__
+        register(name, factory)
+        _cards[name] = Card(family=family, source=source, provenance=provenance)
+        return factory
+
+    return decorate
 
 
 def register(name: str, factory: str | Factory) -> None:
@@ -60,13 +87,13 @@ def register(name: str, factory: str | Factory) -> None:
 
 def names() -> list[str]:
     """Return all registered names, sorted."""
-    _read_entry_points()
+    _find_all()
     return sorted(_factories)
 
 
 def factory(name: str) -> Factory:
     """Return the function behind a name; raises `UnknownNameError` with the nearest one."""
-    _read_entry_points()
+    _find_all()
     if name not in _factories:
         raise unknown_name("algorithm", name, _factories, "`agentrl algorithms` lists them.")
     found = _factories[name]
@@ -80,6 +107,12 @@ def factory(name: str) -> Factory:
 def listing() -> list[tuple[str, str]]:
     """Return name and first docstring line of every algorithm, sorted by name."""
     return [(name, (inspect.getdoc(factory(name)) or "").partition("\n")[0]) for name in names()]
+
+
+def card(name: str) -> Card | None:
+    """Return what is known about a method; None for those of third parties."""
+    factory(name)
+    return _cards.get(name)
 
 
 def settings(name: str) -> dict[str, Any]:
@@ -124,9 +157,14 @@ def _parsed(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return parsed
 
 
-def _read_entry_points() -> None:
-    global _entry_points_read
-    if not _entry_points_read:
-        _entry_points_read = True
-        for point in entry_points(group="agentrl.algorithms"):
-            register(point.name, point.value)
+def _find_all() -> None:
+    """Import our methods and read the entry points of installed packages, once."""
+    global _all_found
+    if _all_found:
+        return
+    _all_found = True
+    package = importlib.import_module("agentrl.algorithms.methods")
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    for point in entry_points(group="agentrl.algorithms"):
+        register(point.name, point.value)

@@ -7,11 +7,11 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from agentrl.algorithms.batch import Stat
-from agentrl.learner.head import Predictions, predict
+from agentrl.algorithms.statistics import LogitStatistic, Stat, Statistic
+from agentrl.learner.head import Predictions, measure, predict
 from agentrl.learner.packing import MicroBatch
 from agentrl.learner.tree_attention import TreeAttention
-from agentrl.models.attention import hidden_states
+from agentrl.models.attention import all_hidden_states
 
 _ENTROPIES = (Stat.ENTROPY, Stat.ENTROPY_GRAD)
 
@@ -19,11 +19,11 @@ _ENTROPIES = (Stat.ENTROPY, Stat.ENTROPY_GRAD)
 def forward(
     model: nn.Module,
     micro: MicroBatch,
-    wanted: Collection[Stat],
+    wanted: Collection[Statistic],
     *,
     temperature: float = 1.0,
     value_head: nn.Module | None = None,
-) -> tuple[dict[Stat, Tensor], Predictions]:
+) -> tuple[dict[Statistic, Tensor], Predictions]:
     """Run the model over a micro-batch.
 
     Shared tokens are computed once and then gathered into every row that has them, so that they
@@ -41,7 +41,9 @@ def forward(
         M unique tokens.  Values at padding are finite and mean nothing.
     """
     context = TreeAttention(micro.runs)
-    hidden_Nd = hidden_states(model, micro.ids_N, micro.positions_N, context)
+    further = [stat for stat in wanted if isinstance(stat, LogitStatistic)]
+    layers = {stat.layer for stat in further if stat.layer is not None}
+    hidden_Nd, inner = all_hidden_states(model, micro.ids_N, micro.positions_N, context, layers)
     hidden_Md = hidden_Nd[micro.predictors_M]
     weight_Vd: Tensor = model.get_output_embeddings().weight  # type: ignore[operator]
     predictions = predict(
@@ -51,13 +53,16 @@ def forward(
         temperature=temperature,
         entropy=any(stat in wanted for stat in _ENTROPIES),
     )
-    found = {Stat.LOGPROBS: predictions.logprobs_M}
+    found: dict[Statistic, Tensor] = {Stat.LOGPROBS: predictions.logprobs_M}
     if predictions.entropies_M is not None:
         found[Stat.ENTROPY] = predictions.entropies_M.detach()
         if Stat.ENTROPY_GRAD in wanted:
             found[Stat.ENTROPY_GRAD] = predictions.entropies_M
     if Stat.VALUES in wanted and value_head is not None:
         found[Stat.VALUES] = value_head(hidden_Md)[:, 0].to(predictions.logprobs_M.dtype)
+    for stat in further:
+        read_Md = hidden_Md if stat.layer is None else inner[stat.layer][micro.predictors_M]
+        found[stat] = measure(stat, read_Md, weight_Vd, micro.targets_M, temperature=temperature)
     return {stat: values[micro.gather_BT] for stat, values in found.items()}, predictions
 
 
@@ -65,11 +70,11 @@ def forward(
 def forward_frozen(
     model: nn.Module,
     micro: MicroBatch,
-    wanted: Collection[Stat],
+    wanted: Collection[Statistic],
     *,
     temperature: float = 1.0,
     value_head: nn.Module | None = None,
-) -> dict[Stat, Tensor]:
+) -> dict[Statistic, Tensor]:
     """As `forward`, without gradient and without the predictions."""
     stats, _ = forward(model, micro, wanted, temperature=temperature, value_head=value_head)
     return stats

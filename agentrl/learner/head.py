@@ -21,6 +21,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from agentrl.algorithms.statistics import LogitStatistic
 
 _CHUNK_ELEMENTS = 1 << 22
 """Largest chunk of logits, 16 MiB in float32.
@@ -141,6 +144,29 @@ class _ChunkedHead(torch.autograd.Function):
         if d_weight is not None:
             d_weight = d_weight.to(weight.dtype)
         return d_hidden, d_weight, None, None, None, None
+
+
+def measure(
+    statistic: LogitStatistic,
+    hidden_Md: Tensor,
+    weight_Vd: Tensor,
+    targets_M: Tensor,
+    *,
+    temperature: float = 1.0,
+) -> Tensor:
+    """Return a statistic of each token's distribution [M], differentiable as `predict` is.
+
+    Chunks of logits are computed again in the backward pass, so none is kept.
+    """
+    chunk = max(16, _CHUNK_ELEMENTS // weight_Vd.shape[0])
+
+    def part(hidden: Tensor, targets: Tensor) -> Tensor:
+        return statistic.of_logits(_logits(hidden, weight_Vd, 1.0 / temperature), targets)
+
+    pieces = list(zip(torch.split(hidden_Md, chunk), torch.split(targets_M, chunk), strict=True))
+    if not torch.is_grad_enabled():
+        return torch.cat([part(hidden, targets) for hidden, targets in pieces])
+    return torch.cat([checkpoint(part, *piece, use_reentrant=False) for piece in pieces])
 
 
 def _logits(hidden: Tensor, weight: Tensor, inverse_temperature: float) -> Tensor:

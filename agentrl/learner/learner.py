@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -25,10 +23,11 @@ from agentrl.algorithms import (
 )
 from agentrl.errors import ConfigError
 from agentrl.learner.compatibility import check_model, enable_checkpointing
-from agentrl.learner.forward import forward, forward_frozen
-from agentrl.learner.old_policy import COPY_OF, computed_before, with_copies
+from agentrl.learner.forward import forward
+from agentrl.learner.measure import Measure
+from agentrl.learner.old_policy import with_copies
 from agentrl.learner.optimizer import Optimizer
-from agentrl.learner.packing import MicroBatch, lay_out, plan, split_by_tree
+from agentrl.learner.packing import split_by_tree
 from agentrl.learner.reports import merge, mismatch, sizes
 from agentrl.learner.rows import Rows, rows
 from agentrl.learner.settings import LearnerSettings
@@ -58,6 +57,8 @@ class Learner:
         total_steps: int = 0,
         max_row_tokens: int | None = None,
         reference: nn.Module | None = None,
+        total_updates: int = 0,
+        token_text: Callable[[int], str] | None = None,
         seed: int = 0,
     ) -> None:
         """Prepare training.
@@ -73,6 +74,8 @@ class Learner:
                 `seq-mean-token-sum-norm`; by default the longest row of each rollout.
             reference: frozen policy for algorithms that read `REF_LOGPROBS`; by default a copy of
                 the model as it is at the first update.
+            total_updates: updates of the whole run, for schedules of the algorithm; 0 if unknown.
+            token_text: decodes one token id, for algorithms that look for words.
             seed: of the order of tasks where `updates_per_step` is above 1, and of slots that
                 draw.
 
@@ -85,16 +88,24 @@ class Learner:
         install(model)
         self.model = model
         self.algorithm = algorithm
-        self._temperature = temperature
         self._max_row_tokens = max_row_tokens
-        self._reference = None if reference is None else _freeze(reference)
-        self._owns_reference = False
+        self._total_updates = total_updates
+        self._token_text = token_text
+        self._updates = 0
         self._controllers = controllers.start(algorithm)
         weight: Tensor = model.get_output_embeddings().weight  # type: ignore[operator]
         self._device = weight.device
         self._order = torch.Generator().manual_seed(seed)
         self._draws = torch.Generator(self._device).manual_seed(seed)
         self._value_head = self._make_value_head(weight)
+        self._measure = Measure(
+            model,
+            self._value_head,
+            reference,
+            temperature=temperature,
+            microbatch_tokens=self.settings.microbatch_tokens,
+            updates_per_step=self.settings.updates_per_step,
+        )
         self._optimizer = Optimizer(self._parameters(), self.settings, total_steps)
         self._imitation: Optimizer | None = None
         if self.settings.gradient_checkpointing:
@@ -123,28 +134,50 @@ class Learner:
         """
         start = time.perf_counter()
         self._imitation = None  # its moments are not needed any more
-        algorithm = controllers.apply(self._controllers, self.algorithm)
         found = rows(forest)
         if not found.rows:
+            self._updates += 1
             return {"rows": 0.0, "updates": 0.0, "seconds": time.perf_counter() - start}
         self.model.train(self.settings.gradient_checkpointing)
-        batch = _to(found.batch, self._device)
-        batch = batch.with_stats(self._before(algorithm, found, batch))
-        batch = estimate_advantages(algorithm, batch)
-        reports = [
-            self._step(algorithm, found, batch, part, first=number == 0)
-            for number, part in enumerate(self._optimizer_batches(found, batch))
-        ]
+        algorithm, batch = self._estimate(found)
+        report = self._learn(algorithm, found, batch)
         self.model.eval()
-        report = merge(reports)
         report["rows"] = float(len(found.rows))
         if "entropy" not in report and Stat.OLD_ENTROPY in batch.stats:
             entropy = Metric.mean(batch.stats[Stat.OLD_ENTROPY], batch.valid_BT)
             report |= metrics.report({"entropy": entropy})
-        episodes = len(set(found.batch.episodes_B.tolist()))
         if report["updates"]:
-            controllers.observe(self._controllers, report, episodes)
+            controllers.observe(self._controllers, report, batch)
+        self._updates += 1
         return report | {"seconds": time.perf_counter() - start}
+
+    def current_algorithm(self) -> Algorithm:
+        """Return the algorithm as the controllers have it for the next update."""
+        return controllers.apply(self._controllers, self.algorithm)
+
+    def _estimate(self, found: Rows) -> tuple[Algorithm, Batch]:
+        """Return the algorithm of this update, and the batch with advantages."""
+        batch = found.batch.mapped(lambda tensor: tensor.to(self._device))
+        batch.step, batch.steps = self._updates, self._total_updates
+        batch.token_text = self._token_text
+        also = controllers.requires(self._controllers)
+        batch = self._measure.before(self.current_algorithm(), found, batch, also)
+        controllers.see(self._controllers, batch)
+        algorithm = self.current_algorithm()
+        return algorithm, estimate_advantages(algorithm, batch)
+
+    def _learn(self, algorithm: Algorithm, found: Rows, batch: Batch) -> dict[str, float]:
+        """Make the optimiser steps of one update and return their merged report."""
+        parts = self._optimizer_batches(found, batch)
+        prepared = None
+        if algorithm.stat_scope == "update":
+            chosen = [index for part in parts for index in part]
+            prepared = self._prepare(algorithm, found, batch, chosen)
+        reports = [
+            self._step(algorithm, found, batch, part, prepared, first=number == 0)
+            for number, part in enumerate(parts)
+        ]
+        return merge(reports)
 
     def supervised(self, forest: Forest, *, learning_rate: float | None = None) -> dict[str, float]:
         """Imitate: one step of cross-entropy on the model tokens of all counted episodes.
@@ -168,9 +201,9 @@ class Learner:
         if not found.rows:
             return {"rows": 0.0, "seconds": time.perf_counter() - start}
         self.model.train(self.settings.gradient_checkpointing)
-        batch = _to(found.batch, self._device)
+        batch = found.batch.mapped(lambda tensor: tensor.to(self._device))
         parts = []
-        for micro in self._micro_batches(found, range(len(found.rows))):
+        for micro in self._measure.micro_batches(found, range(len(found.rows))):
             stats, predictions = forward(self.model, micro, ())
             valid_BT = batch.valid_BT[micro.rows_B]
             losses_BT = torch.where(valid_BT, -stats[Stat.LOGPROBS], 0.0)
@@ -197,9 +230,8 @@ class Learner:
             "controllers": [controller.state_dict() for controller in self._controllers],
             "generators": [self._order.get_state(), self._draws.get_state()],
             "value_head": None if self._value_head is None else self._value_head.state_dict(),
-            "reference": self._reference.state_dict()
-            if self._reference is not None and self._owns_reference
-            else None,
+            "reference": self._measure.reference_state(),
+            "updates": self._updates,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -216,7 +248,8 @@ class Learner:
         if self._value_head is not None:
             self._value_head.load_state_dict(state["value_head"])
         if state["reference"] is not None:
-            self._copy_reference().load_state_dict(state["reference"])
+            self._measure.load_reference(state["reference"])
+        self._updates = state["updates"]
 
     def _parameters(self) -> list[nn.Parameter]:
         own = [] if self._value_head is None else list(self._value_head.parameters())
@@ -230,60 +263,29 @@ class Learner:
         nn.init.zeros_(head.bias)
         return head
 
-    def _copy_reference(self) -> nn.Module:
-        self._reference = _freeze(copy.deepcopy(self.model))
-        self._owns_reference = True
-        return self._reference
-
-    def _micro_batches(self, found: Rows, chosen: Sequence[int]) -> Iterator[MicroBatch]:
-        width = found.batch.mask_BT.shape[1]
-        for part in plan(found, chosen, self.settings.microbatch_tokens):
-            yield lay_out(found, part, width, self._device)
-
-    def _before(self, algorithm: Algorithm, found: Rows, batch: Batch) -> dict[Stat, Tensor]:
-        """Compute the statistics that do not change during the update, [B, T]."""
-        everything = range(len(found.rows))
-        stats: dict[Stat, Tensor] = {}
-        old = computed_before(algorithm, batch, self.settings.updates_per_step)
-        if old:
-            wanted = {COPY_OF[stat] for stat in old}
-            current = self._frozen_stats(self.model, found, everything, wanted)
-            stats |= {stat: current[COPY_OF[stat]] for stat in old}
-        if Stat.REF_LOGPROBS in algorithm.requires:
-            model = self._reference if self._reference is not None else self._copy_reference()
-            reference = self._frozen_stats(model, found, everything, ())
-            stats[Stat.REF_LOGPROBS] = reference[Stat.LOGPROBS]
-        return stats
-
-    def _frozen_stats(
-        self, model: nn.Module, found: Rows, chosen: Sequence[int], wanted: Collection[Stat]
-    ) -> dict[Stat, Tensor]:
-        """Compute statistics without gradient; rows that are not chosen stay 0."""
-        stats: dict[Stat, Tensor] = {}
-        for micro in self._micro_batches(found, chosen):
-            part = forward_frozen(
-                model, micro, wanted, temperature=self._temperature, value_head=self._value_head
-            )
-            for name, values_BT in part.items():
-                whole = stats.setdefault(name, values_BT.new_zeros(found.batch.mask_BT.shape))
-                whole[micro.rows_B] = values_BT
-        return stats
-
     def _optimizer_batches(self, found: Rows, batch: Batch) -> list[list[int]]:
         alive = batch.valid_BT.any(-1).tolist()
         chosen = [index for index, learns in enumerate(alive) if learns]
         return split_by_tree(found, chosen, self.settings.updates_per_step, self._order)
 
     def _step(
-        self, algorithm: Algorithm, found: Rows, batch: Batch, chosen: list[int], *, first: bool
+        self,
+        algorithm: Algorithm,
+        found: Rows,
+        batch: Batch,
+        chosen: list[int],
+        prepared: Mapping[object, Any] | None,
+        *,
+        first: bool,
     ) -> dict[str, float]:
         """Make one optimiser step on some rows."""
-        whole = batch.rows(torch.tensor(chosen, device=self._device))
-        normaliser = Normaliser.of(whole.mask_BT, self._max_row_tokens)
-        prepared = self._prepare(algorithm, found, whole, chosen)
+        mask_BT = batch.mask_BT[torch.tensor(chosen, device=self._device)]
+        normaliser = Normaliser.of(mask_BT, self._max_row_tokens)
+        if algorithm.stat_scope == "mini":
+            prepared = self._prepare(algorithm, found, batch, chosen)
         parts, worst = [], 0.0
-        for micro in self._micro_batches(found, chosen):
-            part = self._with_current(algorithm, micro, batch)
+        for micro in self._measure.micro_batches(found, chosen):
+            part = self._measure.current(algorithm, micro, batch)
             loss = policy_loss(
                 algorithm, part, normaliser, generator=self._draws, prepared=prepared
             )
@@ -300,28 +302,17 @@ class Learner:
         return report | self._optimizer.step(merged["loss"].total)
 
     def _prepare(
-        self, algorithm: Algorithm, found: Rows, whole: Batch, chosen: list[int]
+        self, algorithm: Algorithm, found: Rows, batch: Batch, chosen: list[int]
     ) -> dict[object, Any]:
         """Compute what slots need to know about the whole optimiser batch."""
+        whole = batch.rows(torch.tensor(chosen, device=self._device))
         wanted = {stat for stat in algorithm.prepare_requires if stat.current}
         if wanted:
-            stats = self._frozen_stats(self.model, found, chosen, wanted)
+            stats = self._measure.frozen(found, chosen, wanted)
             whole = whole.with_stats({name: values[chosen] for name, values in stats.items()})
-        return prepare(algorithm, with_copies(algorithm, whole))
-
-    def _with_current(self, algorithm: Algorithm, micro: MicroBatch, batch: Batch) -> Batch:
-        """Return the rows of a micro-batch with the statistics of the current weights."""
-        wanted = {stat for stat in algorithm.requires if stat.current}
-        if Stat.OLD_ENTROPY not in batch.stats:
-            wanted.add(Stat.ENTROPY)  # to copy it, and for the metrics
-        stats, _ = forward(
-            self.model,
-            micro,
-            wanted,
-            temperature=self._temperature,
-            value_head=self._value_head,
-        )
-        return with_copies(algorithm, batch.rows(micro.rows_B).with_stats(stats))
+        normaliser = Normaliser.of(whole.mask_BT, self._max_row_tokens)
+        whole = with_copies(algorithm, whole)
+        return prepare(algorithm, whole, normaliser, generator=self._draws)
 
 
 def _check(settings: LearnerSettings, temperature: float, total_steps: int) -> None:
@@ -336,18 +327,3 @@ def _check(settings: LearnerSettings, temperature: float, total_steps: int) -> N
             f"`learner.warmup_steps` is {settings.warmup_steps}; make the run longer (`steps`), "
             "the warm-up shorter, or the schedule constant."
         )
-
-
-def _freeze(model: nn.Module) -> nn.Module:
-    install(model)
-    return model.eval().requires_grad_(False)
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    moved = {
-        item.name: value.to(device)
-        for item in fields(batch)
-        if isinstance(value := getattr(batch, item.name), Tensor)
-    }
-    stats = {name: value.to(device) for name, value in batch.stats.items()}
-    return replace(batch, stats=stats, **moved)

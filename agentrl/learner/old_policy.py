@@ -8,49 +8,61 @@ ones, which is exact and saves a forward pass over the whole rollout.
 
 from __future__ import annotations
 
-from typing import Any
-
 from agentrl.algorithms import Algorithm, Batch, Stat
+from agentrl.algorithms.statistics import LogitStatistic, Statistic
 
-COPY_OF = {
+_COPY_OF = {
     Stat.OLD_LOGPROBS: Stat.LOGPROBS,
     Stat.OLD_ENTROPY: Stat.ENTROPY,
     Stat.OLD_VALUES: Stat.VALUES,
 }
-"""Statistics under the weights at the start of an update, and what they are copies of."""
 
 
-def computed_before(algorithm: Algorithm, batch: Batch, updates_per_step: int) -> set[Stat]:
+def current_of(statistic: Statistic) -> Statistic | None:
+    """Return the statistic under the current weights that an old one is a copy of, if any."""
+    if isinstance(statistic, Stat):
+        return _COPY_OF.get(statistic)
+    return None if statistic.current else statistic.now()
+
+
+def computed_before(
+    needed: frozenset[Statistic], early: frozenset[Statistic], batch: Batch, updates_per_step: int
+) -> set[Statistic]:
     """Return the old statistics that need a forward pass before the first optimiser step.
 
     Entropies measured by the engine stand in for `OLD_ENTROPY` where that is all that is missing.
 
     Args:
-        algorithm: decides what is read, and when.
+        needed: all that is read.
+        early: what is read before the first micro-batch.
         batch: rows with what the engine reported.
         updates_per_step: optimiser steps of the update.
     """
-    needed = algorithm.requires & set(COPY_OF)
+    old = {stat for stat in needed if current_of(stat) is not None}
     if updates_per_step == 1:
-        needed &= _read_before_loss(algorithm)
-    if needed == {Stat.OLD_ENTROPY} and Stat.OLD_ENTROPY in batch.stats:
+        old &= early
+    if old == {Stat.OLD_ENTROPY} and Stat.OLD_ENTROPY in batch.stats:
         return set()
-    return set(needed)
+    return old
 
 
 def with_copies(algorithm: Algorithm, batch: Batch) -> Batch:
     """Copy current statistics to the old ones that had no forward pass of their own."""
     copies = {
         old: batch.stats[new].detach()
-        for old, new in COPY_OF.items()
-        if old in algorithm.requires and old not in batch.stats and new in batch.stats
+        for old in algorithm.requires
+        if old not in batch.stats and (new := current_of(old)) in batch.stats
     }
     return batch.with_stats(copies)
 
 
-def _read_before_loss(algorithm: Algorithm) -> frozenset[Stat]:
-    """Return what slots read before the first micro-batch's forward pass."""
-    early: list[Any] = [*algorithm.reward_shaping, algorithm.advantage, *algorithm.transforms]
-    early += [algorithm.group_filter, *algorithm.sample_filters]
-    needs = [slot.requires for slot in early if hasattr(slot, "requires")]
-    return algorithm.prepare_requires.union(*needs)
+def current_needs(algorithm: Algorithm, batch: Batch) -> set[Statistic]:
+    """Return the current statistics of a micro-batch: what is read, and what is to be copied."""
+    wanted = {stat for stat in algorithm.requires if stat.current}
+    for old in algorithm.requires:
+        new = current_of(old)
+        if isinstance(old, LogitStatistic) and old not in batch.stats and new is not None:
+            wanted.add(new)
+    if Stat.OLD_ENTROPY not in batch.stats:
+        wanted.add(Stat.ENTROPY)  # to copy it, and for the metrics
+    return wanted

@@ -24,11 +24,17 @@ def sizes(micro: MicroBatch, valid_BT: Tensor) -> dict[str, Metric]:
 
 
 def mismatch(batch: Batch) -> Tensor:
-    """Return |learner's log-prob - engine's log-prob| [B, T] in nats; 0 where masked or unknown."""
+    """Return |learner's log-prob - engine's log-prob| [B, T] in nats.
+
+    It is 0 where masked, unknown, or sampled at another temperature on purpose.
+    """
     if Stat.ROLLOUT_LOGPROBS not in batch.stats:
         return torch.zeros_like(batch.mask_BT)
     gap_BT = batch.stat(Stat.LOGPROBS).detach() - batch.stat(Stat.ROLLOUT_LOGPROBS)
-    return torch.where(batch.valid_BT, gap_BT.abs(), 0.0)
+    gap_BT = torch.where(batch.valid_BT, gap_BT.abs(), 0.0)
+    if batch.sources_B is None:
+        return gap_BT
+    return torch.where(batch.sources_B.unsqueeze(-1) == 0, gap_BT, 0.0)
 
 
 def merge(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from agentrl.algorithms.batch import Batch, Stat
+from agentrl.algorithms.batch import Batch
+from agentrl.algorithms.statistics import Stat, Statistic
 from agentrl.tree import Episode, Forest, Node, StopReason, Tree, Writer
 
 _TRUNCATIONS = (StopReason.TRUNCATED_TURNS, StopReason.TRUNCATED_TOKENS)
@@ -45,9 +47,9 @@ class Rows:
     Attributes:
         trees: the trees of the forest.
         rows: where the tokens of each batch row lie; same order as the B axis.
-        batch: mask, groups (index of the tree), episodes (unique over the forest), returns, turns,
-            rewards, truncation, the engine's log-probs, and as `OLD_ENTROPY` the engine's
-            entropies if every token has an exact one.
+        batch: every field of `Batch` that a tree holds; the engine's log-probs; and as
+            `OLD_ENTROPY` the engine's entropies if every token has an exact one.  Groups are the
+            indices of trees, episodes are numbered over the forest.
     """
 
     trees: Sequence[Tree]
@@ -103,7 +105,8 @@ def _batch(trees: Sequence[Tree], index: Sequence[Row], episodes: Sequence[int])
     spans = [[trees[row.tree].nodes[node] for node in row.nodes] for row in index]
     ends = [trees[row.tree].episodes[row.episode] for row in index]
     everything = [node for nodes in spans for node in nodes]
-    stats = {}
+    stats: dict[Statistic, Tensor] = {}
+    texts = _Texts()
     if all(len(node.logprobs) == len(node.ids) for node in everything):
         stats[Stat.ROLLOUT_LOGPROBS] = _pad([_join(n.logprobs for n in nodes) for nodes in spans])
     if all(node.entropy_exact and len(node.entropies) == len(node.ids) for node in everything):
@@ -116,8 +119,52 @@ def _batch(trees: Sequence[Tree], index: Sequence[Row], episodes: Sequence[int])
         turns_BT=_pad([_join([n.turn] * len(n.ids) for n in nodes) for nodes in spans], -1).long(),
         rewards_BT=_pad(_rewards(index, spans, ends)),
         truncated_B=torch.tensor([end.stop in _TRUNCATIONS for end in ends], dtype=torch.bool),
+        ids_BT=_pad([_join(n.ids for n in nodes) for nodes in spans], 0, torch.long),
+        anchors_BT=_per_turn(spans, "anchor", _Texts()),
+        observations_BT=_per_turn(spans, "observation", texts),
+        answers_B=torch.tensor([texts.number(end.answer) for end in ends], dtype=torch.long),
+        invalid_BT=_pad([_join([_invalid(n)] * len(n.ids) for n in nodes) for nodes in spans]) > 0,
+        unreadable_B=torch.tensor([any(map(_unreadable, nodes)) for nodes in spans]).bool(),
+        components=_components(ends),
+        sources_B=torch.tensor(
+            [trees[row.tree].info.get("source") == "control" for row in index], dtype=torch.long
+        ),
+        texts=tuple(texts.numbers),
         stats=stats,
     )
+
+
+class _Texts:
+    """Gives equal texts equal numbers, in order of first sight."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def number(self, text: str | None) -> int:
+        """Return the text's number; -1 for None."""
+        return -1 if text is None else self.numbers.setdefault(text, len(self.numbers))
+
+
+def _per_turn(spans: Sequence[Sequence[Node]], key: str, texts: _Texts) -> Tensor:
+    """Return [B, T]: the number of what each token's span holds under `key`; -1 where nothing."""
+    rows = [_join([texts.number(n.info.get(key))] * len(n.ids) for n in nodes) for nodes in spans]
+    return _pad(rows, -1, torch.long)
+
+
+def _invalid(node: Node) -> bool:
+    return not node.info.get("format_valid", True)
+
+
+def _unreadable(node: Node) -> bool:
+    return "\ufffd" in str(node.info.get("text") or "")
+
+
+def _components(ends: Sequence[Episode]) -> dict[str, Tensor]:
+    """Return the episode metrics that every episode has, [B] each."""
+    names = set.intersection(*(set(end.metrics) for end in ends)) if ends else set()
+    return {
+        name: torch.tensor([float(end.metrics[name]) for end in ends]) for name in sorted(names)
+    }
 
 
 def _rewards(
@@ -140,12 +187,14 @@ def _rewards(
     return rewards
 
 
-def _join(parts: Iterable[Sequence[float]]) -> list[float]:
+def _join(parts: Iterable[Sequence[Any]]) -> list[Any]:
     return [value for part in parts for value in part]
 
 
-def _pad(values: Sequence[Sequence[float]], fill: float = 0.0) -> Tensor:
-    """Return [B, T] float32, padded on the right."""
+def _pad(
+    values: Sequence[Sequence[float]], fill: float = 0.0, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Return [B, T], padded on the right."""
     width = max(map(len, values), default=0)
     filled = [[*row, *[fill] * (width - len(row))] for row in values]
-    return torch.tensor(filled, dtype=torch.float32).reshape(len(values), width)
+    return torch.tensor(filled, dtype=dtype).reshape(len(values), width)

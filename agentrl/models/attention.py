@@ -10,6 +10,7 @@ Shapes: N tokens in the flat row, H query heads, J key/value heads, D head width
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import torch
@@ -82,6 +83,37 @@ def hidden_states(
     Returns:
         Last hidden states after the final norm, [N, hidden size].
     """
+    return all_hidden_states(model, ids_N, positions_N, context, ())[0]
+
+
+def all_hidden_states(
+    model: nn.Module,
+    ids_N: Tensor,
+    positions_N: Tensor,
+    context: AttentionContext,
+    layers: Collection[int],
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """As `hidden_states`, with the outputs of inner layers.
+
+    Args:
+        model: a Hugging Face causal LM on which `install` was called.
+        ids_N: token ids [N].
+        positions_N: position of each token in its own sequence [N].
+        context: decides what each token attends to.
+        layers: numbers of decoder layers, from 0.
+
+    Returns:
+        The last hidden states, and for each layer its output before any norm, [N, hidden size].
+
+    Raises:
+        ConfigError: the model has no such layer.
+    """
+    count: int = model.config.num_hidden_layers  # type: ignore[union-attr, assignment]
+    for layer in layers:
+        if layer >= count:
+            raise ConfigError(
+                f"The algorithm reads layer {layer}, but the model has {count}, numbered from 0."
+            )
     # A four-dimensional mask is passed through untouched, so no mask is ever built.
     mask = torch.empty((1, 1, 1, 1), device=ids_N.device)
     out = model.model(  # type: ignore[operator]
@@ -90,6 +122,7 @@ def hidden_states(
         attention_mask=mask,
         use_cache=False,
         attention_context=context,
+        output_hidden_states=bool(layers),
     )
-    hidden: Tensor = out.last_hidden_state[0]
-    return hidden
+    inner = {layer: out.hidden_states[layer + 1][0] for layer in layers}  # 0 are the embeddings
+    return out.last_hidden_state[0], inner

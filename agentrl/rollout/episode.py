@@ -130,6 +130,7 @@ class _Player:
             stop = await self._turn()
         self.episode.stop = stop
         self.episode.metrics = episode_metrics(self.info)
+        self.episode.answer = self.info.get("final_answer")
 
     async def _turn(self) -> StopReason | None:
         """Sample, act, observe; return the stop reason, if any."""
@@ -160,12 +161,14 @@ class _Player:
     async def _act(self, node: Node, text: str, parsed: ParsedAction) -> StopReason | None:
         """Send the action, if there is one, and record what came of it."""
         reward, terminated, truncated = 0.0, False, False
+        seen, anchor = self.observation, self.info.get("anchor")
         if parsed.action is not None:
             result = await self.handle.step(parsed.action)
             self.past.append(PastStep(self.observation, parsed.action))
             self.observation, reward, terminated, truncated, info = result
             self.info = {**info, "task": info.get("task") or self.info.get("task", "")}
         self._record(node, text, parsed, reward)
+        node.info |= {"observation": seen, "anchor": anchor}
         self.episode.turns += 1
         if terminated:
             return StopReason.TERMINATED
@@ -231,7 +234,6 @@ class _Player:
             "action_valid": parsed.valid and bool(self.info.get("action_valid", True)),
             "format_valid": parsed.valid,
             "penalty": penalty,
-            "anchor": self.info.get("anchor"),
         }
         self.episode.reward += node.reward
 

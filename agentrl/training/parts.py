@@ -51,7 +51,7 @@ async def build_parts(
     count = sum(parameter.numel() for parameter in model.parameters())
     progress.say(f"Model: {count:,} parameters, {len(tokenizer)} tokens")
     engine = assembly.build_engine(config, model, tokenizer)
-    learner = assembly.build_learner(config, model)
+    learner = assembly.build_learner(config, model, tokenizer)
     if checkpoint is not None:
         learner.load_state_dict(checkpoint.state["learner"])
         await engine.update_weights(None, checkpoint.step)

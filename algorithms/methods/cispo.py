@@ -6,10 +6,16 @@ from agentrl.algorithms.advantages import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.registry import method
 from agentrl.algorithms.regularisers import regularisers
 from agentrl.algorithms.surrogates import WeightPG
 
 
+@method(
+    family="policy-loss",
+    source="MiniMax-M1 (arXiv 2506.13585)",
+    provenance="official vectors",
+)
 def cispo(
     *,
     clip_low: float | None = None,

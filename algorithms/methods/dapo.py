@@ -8,11 +8,17 @@ from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.checks import one_of
 from agentrl.algorithms.filters import DropTruncated, DropUniformGroups
+from agentrl.algorithms.registry import method
 from agentrl.algorithms.regularisers import regularisers
 from agentrl.algorithms.shaping import OverlongPenalty
 from agentrl.algorithms.surrogates import PPOClip
 
 
+@method(
+    family="policy-loss",
+    source="DAPO (arXiv 2503.14476)",
+    provenance="official vectors",
+)
 def dapo(
     *,
     clip_low: float = 0.2,

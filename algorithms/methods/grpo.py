@@ -6,10 +6,16 @@ from agentrl.algorithms.advantages import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.registry import method
 from agentrl.algorithms.regularisers import regularisers
 from agentrl.algorithms.surrogates import PPOClip
 
 
+@method(
+    family="policy-loss",
+    source="DeepSeekMath (arXiv 2402.03300)",
+    provenance="official vectors",
+)
 def grpo(
     *,
     clip_low: float = 0.2,
@@ -41,6 +47,11 @@ def grpo(
     )
 
 
+@method(
+    family="policy-loss",
+    source="Understanding R1-Zero-Like Training (arXiv 2503.20783)",
+    provenance="official vectors",
+)
 def dr_grpo(
     *,
     clip_low: float = 0.2,

@@ -7,9 +7,15 @@ from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.ratios import SequenceRatio
+from agentrl.algorithms.registry import method
 from agentrl.algorithms.regularisers import regularisers
 
 
+@method(
+    family="policy-loss",
+    source="GSPO (arXiv 2507.18071)",
+    provenance="official vectors",
+)
 def gspo(
     *,
     clip_low: float = 3e-4,

@@ -5,12 +5,18 @@ from __future__ import annotations
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.registry import method
 from agentrl.algorithms.regularisers import ValueLoss, regularisers
 from agentrl.algorithms.shaping import KLInReward
 from agentrl.algorithms.surrogates import PPOClip
 from agentrl.algorithms.token_advantages import GAE, Whiten
 
 
+@method(
+    family="policy-loss",
+    source="PPO (arXiv 1707.06347)",
+    provenance="official vectors",
+)
 def ppo(
     *,
     clip_low: float = 0.2,

@@ -12,12 +12,14 @@ from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.ratios import UnitRatio
+from agentrl.algorithms.registry import method
 from agentrl.algorithms.regularisers import regularisers
 from agentrl.algorithms.shaping import KLInReward
 from agentrl.algorithms.slots import BatchStep
 from agentrl.algorithms.surrogates import PPOClip, WeightPG
 
 
+@method(family="policy-loss", source="REINFORCE (Williams, 1992)", provenance="official vectors")
 def reinforce(*, entropy_coefficient: float = 0.0) -> Algorithm:
     """REINFORCE: the log-prob of every episode times its return, no baseline.
 
@@ -29,6 +31,9 @@ def reinforce(*, entropy_coefficient: float = 0.0) -> Algorithm:
     return _plain("reinforce", EpisodeReturn(), Mode.SEQ_MEAN_TOKEN_SUM, entropy_coefficient)
 
 
+@method(
+    family="policy-loss", source="Back to Basics (arXiv 2402.14740)", provenance="official vectors"
+)
 def rloo(*, kl_reward_coefficient: float = 0.0, entropy_coefficient: float = 0.0) -> Algorithm:
     """RLOO: REINFORCE with the mean return of the group's other episodes as baseline.
 
@@ -42,6 +47,7 @@ def rloo(*, kl_reward_coefficient: float = 0.0, entropy_coefficient: float = 0.0
     return _plain("rloo", LeaveOneOut(), Mode.SEQ_MEAN_TOKEN_SUM, entropy_coefficient, shaping)
 
 
+@method(family="policy-loss", source="GPG (arXiv 2504.02546)", provenance="official vectors")
 def gpg(*, entropy_coefficient: float = 0.0) -> Algorithm:
     """GPG: plain policy gradient on the centred return, rescaled for groups without signal.
 
@@ -53,6 +59,11 @@ def gpg(*, entropy_coefficient: float = 0.0) -> Algorithm:
     return _plain("gpg", ScaledGroupMean(), Mode.TOKEN_MEAN, entropy_coefficient)
 
 
+@method(
+    family="policy-loss",
+    source="On-Policy RL with Optimal Reward Baseline (arXiv 2505.23585)",
+    provenance="official vectors",
+)
 def opo(*, clip_low: float = 0.2, clip_high: float = 0.2) -> Algorithm:
     """OPO: the variance-optimal, length-weighted baseline; exact on-policy training.
 

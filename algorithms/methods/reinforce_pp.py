@@ -6,11 +6,17 @@ from agentrl.algorithms.advantages import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.registry import method
 from agentrl.algorithms.regularisers import regularisers
 from agentrl.algorithms.shaping import KLInReward
 from agentrl.algorithms.token_advantages import RewardToGo, Whiten
 
 
+@method(
+    family="policy-loss",
+    source="REINFORCE++ (arXiv 2501.03262)",
+    provenance="official vectors",
+)
 def reinforce_pp(
     *,
     clip_low: float = 0.2,
@@ -39,6 +45,11 @@ def reinforce_pp(
     )
 
 
+@method(
+    family="policy-loss",
+    source="REINFORCE++ (arXiv 2501.03262)",
+    provenance="official vectors",
+)
 def reinforce_pp_baseline(
     *,
     clip_low: float = 0.2,

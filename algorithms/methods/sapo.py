@@ -6,10 +6,16 @@ from agentrl.algorithms.advantages import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.registry import method
 from agentrl.algorithms.regularisers import regularisers
 from agentrl.algorithms.surrogates import SoftGate
 
 
+@method(
+    family="policy-loss",
+    source="SAPO (arXiv 2511.20347)",
+    provenance="official vectors",
+)
 def sapo(
     *,
     tau_positive: float = 1.0,

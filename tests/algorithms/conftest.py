@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
 
 from agentrl.algorithms import Algorithm, Batch, Normaliser, Stat, estimate_advantages, policy_loss
+from agentrl.algorithms.statistics import LogitStatistic, Statistic
 
 torch.set_num_threads(1)
 
@@ -18,8 +19,16 @@ LENGTHS = [7, 3, 5, 4, 1, 6, 7, 2, 3, 0]  # the last row is empty
 RETURNS = [1.0, 0.0, 0.5, 0.0, 1.0, 0.0, 2.0, 1.5, 1.0, 0.0]
 
 
-def build(seed: int = 0, spread: float = 0.3) -> Batch:
-    """Return a float64 batch; what stands at masked positions is NaN."""
+ANCHORS = [0, 0, 3, 1, 3, 4, 5, 3, 6, -1]
+ANSWERS = [0, 1, 0, 1, -1, 2, 0, 0, 1, -1]
+TEXTS = ("12", "seven", "x + 1")
+
+
+def build(seed: int = 0, spread: float = 0.3, requires: Iterable[Statistic] = ()) -> Batch:
+    """Return a float64 batch; what stands at masked positions is NaN.
+
+    Statistics of logits among `requires` are filled in; current and old ones differ by `spread`.
+    """
     random = torch.Generator().manual_seed(seed)
     lengths = torch.tensor(LENGTHS)
     mask = (torch.arange(WIDTH) < lengths.unsqueeze(-1)).double()
@@ -29,7 +38,7 @@ def build(seed: int = 0, spread: float = 0.3) -> Batch:
         return torch.randn(ROWS, WIDTH, generator=random, dtype=torch.float64)
 
     old = -noise().abs() - 0.1
-    stats = {
+    stats: dict[Statistic, torch.Tensor] = {
         Stat.OLD_LOGPROBS: old,
         Stat.LOGPROBS: old + spread * noise(),
         Stat.ROLLOUT_LOGPROBS: old + 0.2 * noise(),
@@ -47,7 +56,13 @@ def build(seed: int = 0, spread: float = 0.3) -> Batch:
             rewards[row, length - 1] = returns[row]
     turns = torch.zeros(ROWS, WIDTH, dtype=torch.long)
     turns[3] = 1
+    for stat in sorted((s for s in requires if isinstance(s, LogitStatistic)), key=repr):
+        stats.setdefault(stat, -noise().abs() - 0.1)
+        if not stat.current:
+            stats[stat.now()] = stats[stat] + spread * noise()
     hidden = mask == 0
+    prompts = torch.where(torch.arange(5) == 0, float("nan"), -noise()[:, :5].abs())
+    per_row = torch.tensor([ANCHORS]).T.expand(ROWS, WIDTH)
     return Batch(
         mask_BT=mask,
         groups_B=torch.tensor(GROUPS),
@@ -56,6 +71,19 @@ def build(seed: int = 0, spread: float = 0.3) -> Batch:
         turns_BT=torch.where(hidden, -1, turns),
         rewards_BT=torch.where(hidden, float("nan"), rewards),
         truncated_B=torch.tensor([row == 2 for row in range(ROWS)]),
+        ids_BT=torch.randint(0, 50, (ROWS, WIDTH), generator=random),
+        anchors_BT=torch.where(hidden, -1, per_row),
+        observations_BT=torch.where(hidden, -1, per_row % len(TEXTS)),
+        answers_B=torch.tensor(ANSWERS),
+        texts=TEXTS,
+        invalid_BT=(turns == 1) & ~hidden,
+        unreadable_B=torch.tensor([row == 5 for row in range(ROWS)]),
+        components={"success": (returns > 0.9).double(), "score": returns / 2},
+        sources_B=torch.zeros(ROWS, dtype=torch.long),
+        prompt_logprobs_BP=prompts,
+        token_text=lambda token: f" word{token}",
+        step=3,
+        steps=20,
         stats={name: torch.where(hidden, float("nan"), value) for name, value in stats.items()},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from agentrl.algorithms import (
     report,
 )
 from agentrl.errors import StatisticMissing
+from tests.algorithms.conftest import build
 
 VARIANTS = [(name, {}) for name in names()]
 VARIANTS += [("grpo", {"behaviour": preset}) for preset in ("token-tis", "sequence-mis", "icepop")]
@@ -32,6 +34,12 @@ VARIANTS += [("dapo", {"overlong_max_tokens": 6, "overlong_buffer_tokens": 4})]
 def algorithm(request):
     name, overrides = request.param
     return get(name, **overrides)
+
+
+@pytest.fixture
+def make_batch(algorithm):
+    """Batches with every statistic that the algorithm reads."""
+    return partial(build, requires=algorithm.requires)
 
 
 def test_is_hashable_comparable_and_picklable(algorithm):

@@ -9,7 +9,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from agentrl.algorithms import Normaliser, Stat, estimate_advantages, get, policy_loss, prepare
+from agentrl.algorithms import (
+    Batch,
+    Normaliser,
+    Stat,
+    estimate_advantages,
+    get,
+    policy_loss,
+    prepare,
+)
 from agentrl.algorithms import controllers as control
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.behaviour import BehaviourWeight
@@ -170,14 +178,26 @@ def test_bounds_of_k1_are_bounds_of_the_ratio_of_old_to_rollout_policy(ready):
     assert (keep == inside)[ready.valid_BT].all()
 
 
-def test_adaptive_kl_follows_its_target_and_survives_a_checkpoint():
+@pytest.fixture
+def fifty():
+    """A batch of fifty episodes."""
+    return Batch(
+        mask_BT=torch.ones(50, 1),
+        groups_B=torch.zeros(50),
+        episodes_B=torch.arange(50),
+        returns_B=torch.zeros(50),
+        turns_BT=torch.zeros(50, 1),
+    )
+
+
+def test_adaptive_kl_follows_its_target_and_survives_a_checkpoint(fifty):
     settings = control.AdaptiveKL(target=0.1, horizon=100)
     algorithm = get("grpo", kl_coefficient=0.04, controllers=(settings,))
     running = control.start(algorithm)
-    control.observe(running, {"kl_ref": 0.5}, episodes=50)
+    control.observe(running, {"kl_ref": 0.5}, fifty)
     raised = control.apply(running, algorithm).regularisers[0].coefficient
     assert raised == pytest.approx(0.04 * (1 + 0.2 * 50 / 100))
-    control.observe(running, {"kl_ref": 0.09}, episodes=50)
+    control.observe(running, {"kl_ref": 0.09}, fifty)
     state = json.loads(json.dumps([controller.state_dict() for controller in running]))
     fresh = control.start(algorithm)
     for controller, saved in zip(fresh, state, strict=True):
@@ -187,10 +207,10 @@ def test_adaptive_kl_follows_its_target_and_survives_a_checkpoint():
     assert lowered == pytest.approx(raised * (1 - 0.1 * 50 / 100))
 
 
-def test_adaptive_kl_keeps_still_after_an_update_that_trained_nothing():
+def test_adaptive_kl_keeps_still_after_an_update_that_trained_nothing(fifty):
     algorithm = get("grpo", kl_coefficient=0.04, controllers=(control.AdaptiveKL(target=0.1),))
     running = control.start(algorithm)
-    control.observe(running, {}, episodes=50)
+    control.observe(running, {}, fifty)
     assert control.apply(running, algorithm) == algorithm
 
 

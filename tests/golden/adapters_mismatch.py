@@ -47,7 +47,10 @@ def weights_of(config: Mapping[str, Any], batch: Batch) -> Tensor | None:
     if not config.get("rollout_is"):
         return None
     slot = weight_slot(config)
-    return slot.weights(batch) / slot.prepare(batch)
+    weights = slot.weights(batch)
+    if not slot.normalise:
+        return weights
+    return weights / slot.average(batch)
 
 
 def keep_tests(config: Mapping[str, Any]) -> RejectMismatch:

@@ -22,7 +22,7 @@ from agentrl.algorithms import Algorithm, Normaliser, estimate_advantages, get, 
 from agentrl.algorithms.batch import Stat
 from agentrl.errors import ConfigError, TrainingDiverged
 from agentrl.learner import Learner, LearnerSettings
-from agentrl.learner import learner as learner_module
+from agentrl.learner import measure as measure_module
 from agentrl.learner.optimizer import Optimizer
 from agentrl.learner.packing import split_by_tree
 from agentrl.learner.rows import rows
@@ -188,7 +188,7 @@ def test_leaving_the_old_policys_pass_out_is_exact(
 ) -> None:
     forest = random_forest(5)
     short = catch(make(tiny_model()), forest)
-    monkeypatch.setattr(learner_module, "computed_before", lambda *_: {Stat.OLD_LOGPROBS})
+    monkeypatch.setattr(measure_module, "computed_before", lambda *_: {Stat.OLD_LOGPROBS})
     full = catch(make(tiny_model()), forest)
     assert relative(short.vector, full.vector) < 1e-12
 
