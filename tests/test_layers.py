@@ -23,7 +23,7 @@ LAYERS = [
     ["algorithms"],
     ["learner"],
     ["config"],
-    ["assembly", "checkpoint", "training", "evaluation"],
+    ["assembly", "checkpoint", "training", "evaluation", "analysis"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

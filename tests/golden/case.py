@@ -119,10 +119,10 @@ def _compare(
         return [line for key, a, b in parts for line in _compare(key, a, b, tolerance, {})]
     if wanted is None:
         return [] if ours is None else [f"{name}: {ours} instead of nothing"]
-    if isinstance(wanted, list) and wanted and isinstance(wanted[0], str):
+    if isinstance(wanted, list) and wanted and _is_word(wanted[0]):
         return [] if list(ours) == wanted else [f"{name}: {list(ours)} instead of {wanted}"]
-    want = torch.as_tensor(wanted, dtype=torch.float64)
-    have = torch.as_tensor(ours, dtype=torch.float64).detach()
+    want = torch.as_tensor(_numbers(wanted), dtype=torch.float64)
+    have = torch.as_tensor(_numbers(ours), dtype=torch.float64).detach()
     if want.shape != have.shape:
         return [f"{name}: shape {tuple(have.shape)} instead of {tuple(want.shape)}"]
     if name in where:
@@ -141,3 +141,16 @@ def _irregular(wanted: Any) -> bool:
         return False
     lengths = {len(row) for row in wanted if isinstance(row, list)}
     return len(lengths) > 1 or any(row is None or isinstance(row, Mapping) for row in wanted)
+
+
+def _numbers(value: Any) -> Any:
+    """Return numbers for what JSON has no number for: null and the words `nan` and `inf`."""
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    if isinstance(value, str):
+        return float(value)
+    return math.nan if value is None else value
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.lower().lstrip("+-") not in ("nan", "inf", "infinity")
