@@ -7,7 +7,7 @@ a deterministic scheduler and a free-running one.  Draws come from outside, seed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -28,6 +28,8 @@ class Need(StrEnum):
     """Rows that share an episode up to a token, with the environment as it was then."""
     TURN_FORK = "turn_fork"
     """Rows that share an episode up to the end of a turn, with the environment as it was then."""
+    PREFIX = "prefix"
+    """Rows that begin with tokens or turns taken from elsewhere, which are not trained."""
     TEMPERATURE = "temperature"
     """A temperature chosen at every token."""
 
@@ -62,3 +64,35 @@ class Fork:
     source: int
     position: int
     count: int
+
+
+@runtime_checkable
+class ForkStrategy(RolloutStrategy, Protocol):
+    """Samples whole roots first, then continues prefixes of them."""
+
+    @property
+    def roots(self) -> int:
+        """Rows that start from the prompt."""
+        ...
+
+    @property
+    def rollouts(self) -> int:
+        """Rows of a prompt in the end, roots included."""
+        ...
+
+    def forks(
+        self, entropies: Sequence[Sequence[float]], allowed: Sequence[Sequence[bool]], below: Below
+    ) -> tuple[Fork, ...]:
+        """Return where to fork the finished roots.
+
+        Args:
+            entropies: by root and position of its response, in nats.
+            allowed: positions where a fork may be; never those of others' tokens.
+            below: draws, in the order of the roots.
+        """
+        ...
+
+
+def by_entropy(entropies: Sequence[float]) -> list[int]:
+    """Return all positions, highest entropy first, earlier ones first where equal."""
+    return sorted(range(len(entropies)), key=lambda position: -entropies[position])
