@@ -230,10 +230,14 @@ def build_scheduler(
 
 
 def rollout_policy(
-    config: RunConfig, engine: Engine, settings: EpisodeSettings, step: int
+    config: RunConfig,
+    engine: Engine,
+    settings: EpisodeSettings,
+    step: int,
+    temperature: float = 1.0,
 ) -> ModelPolicy:
-    """Return the policy that samples the rollouts of a training step."""
-    sampling = _sampling(config, settings, config.rollout.temperature)
+    """Return the policy that samples a training step; `temperature` multiplies the setting."""
+    sampling = _sampling(config, settings, config.rollout.temperature * temperature)
     return ModelPolicy(engine, sampling, seed_of(config.seed, "rollout", step))
 
 

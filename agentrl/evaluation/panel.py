@@ -9,6 +9,7 @@ from typing import Any
 
 from agentrl.evaluation.score import PanelScore, score_forest
 from agentrl.rollout.policy import Policy
+from agentrl.rollout.prompting import Prompting
 from agentrl.rollout.scheduler import RolloutScheduler
 from agentrl.storage import ForestWriter
 from agentrl.tree import Forest
@@ -22,6 +23,7 @@ async def score_panel(
     *,
     episodes_per_task: int,
     path: Path,
+    prompting: Prompting | None = None,
 ) -> PanelScore:
     """Play every task of a panel and score it.
 
@@ -31,9 +33,15 @@ async def score_panel(
         panel: what is played, in order.
         episodes_per_task: episodes of each task.
         path: where the trajectories go (`.jsonl`); the score goes beside it (`.json`).
+        prompting: varies the system text from task to task.
     """
     _, score = await play_panel(
-        scheduler, policy, panel, episodes_per_task=episodes_per_task, path=path
+        scheduler,
+        policy,
+        panel,
+        episodes_per_task=episodes_per_task,
+        path=path,
+        prompting=prompting,
     )
     return score
 
@@ -46,6 +54,7 @@ async def play_panel(
     episodes_per_task: int,
     path: Path,
     info: Mapping[str, Any] | None = None,
+    prompting: Prompting | None = None,
 ) -> tuple[Forest, PanelScore]:
     """Do what `score_panel` does, and return the trajectories too.
 
@@ -56,6 +65,7 @@ async def play_panel(
         episodes_per_task: episodes of each task.
         path: where the trajectories go (`.jsonl`); the score goes beside it (`.json`).
         info: further tags of the stored forest.
+        prompting: varies the system text from task to task.
     """
     tags = {"panel": panel.name, "panel_hash": panel.hash, **(info or {})}
     with ForestWriter(path, info=tags) as writer:
@@ -65,6 +75,7 @@ async def play_panel(
             group_size=episodes_per_task,
             tree_prefix=f"{panel.name}-",
             on_tree=writer.write,
+            prompting=prompting,
         )
     score = score_forest(forest, panel.name, panel.hash)
     path.with_suffix(".json").write_text(json.dumps(score.to_json(), indent=1) + "\n")

@@ -109,7 +109,9 @@ def _batch(trees: Sequence[Tree], index: Sequence[Row], episodes: Sequence[int])
     texts = _Texts()
     if all(len(node.logprobs) == len(node.ids) for node in everything):
         stats[Stat.ROLLOUT_LOGPROBS] = _pad([_join(n.logprobs for n in nodes) for nodes in spans])
-    if all(node.entropy_exact and len(node.entropies) == len(node.ids) for node in everything):
+    tempered = any(tree.info.get("source") == "control" for tree in trees)
+    exact = all(n.entropy_exact and len(n.entropies) == len(n.ids) for n in everything)
+    if exact and not tempered:
         stats[Stat.OLD_ENTROPY] = _pad([_join(n.entropies for n in nodes) for nodes in spans])
     return Batch(
         mask_BT=_pad([[1.0] * sum(len(n.ids) for n in nodes) for nodes in spans]),

@@ -12,6 +12,7 @@ from agentrl.envs.base import Info, ParsedAction, PastStep, Prompt, episode_metr
 from agentrl.envs.prompts import is_step_prompt
 from agentrl.errors import AgentRLError, ContextOverflow, EngineError, EnvironmentFailure
 from agentrl.rollout.policy import EpisodeKey, Policy
+from agentrl.rollout.prompting import Prompting
 from agentrl.rollout.workers import EnvHandle, EnvPool
 from agentrl.tokens import ContextMode, Conversation, Renderer
 from agentrl.tree import Episode, Node, StopReason, Tree, Writer
@@ -33,6 +34,7 @@ class EpisodeSettings:
         max_context: longest sequence the model can read, in tokens.
         invalid_action_penalty: subtracted from the reward of a turn without the asked form.
         prompt_id: name and version of the prompt, for records.
+        prompting: varies the system text from task to task; None leaves it.
     """
 
     renderer: Renderer
@@ -43,6 +45,7 @@ class EpisodeSettings:
     max_context: int
     invalid_action_penalty: float = 0.0
     prompt_id: str = ""
+    prompting: Prompting | None = None
 
 
 async def play(
@@ -121,9 +124,13 @@ class _Player:
     async def run(self) -> None:
         """Play until a typed stop."""
         self.observation, self.info = await self.handle.reset(self.tree.task)
+        if self.info.get("task"):
+            self.tree.info["task"] = self.info["task"]
         prompt = self.settings.prompt
         with _prompt_failures(prompt):
             system = prompt.system(self.info)
+        if self.settings.prompting is not None:
+            system = self.settings.prompting.system(system, self.tree.task, self.info)
         self._start_sequence(self.conversation.start(system, self._message()), turn=0)
         stop: StopReason | None = None
         while stop is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentrl.rollout.episode import EpisodeSettings, play
 from agentrl.rollout.lockstep import Lockstep
 from agentrl.rollout.policy import Policy
+from agentrl.rollout.prompting import Prompting
 from agentrl.rollout.workers import EnvPool
 from agentrl.tree import Episode, Forest, Tree
 from agentrl.types import Task
@@ -67,6 +68,7 @@ class RolloutScheduler:
         group_size: int,
         tree_prefix: str = "",
         on_tree: TreeDone | None = None,
+        prompting: Prompting | None = None,
     ) -> Forest:
         """Play `group_size` episodes of each task.
 
@@ -79,6 +81,7 @@ class RolloutScheduler:
             group_size: episodes wanted per tree.
             tree_prefix: start of every tree id; the position in `tasks` follows.
             on_tree: called with each tree as soon as it is complete.
+            prompting: varies the system text from task to task.
 
         Raises:
             ContextOverflow: the first prompt of a task does not fit the context; the other
@@ -92,12 +95,15 @@ class RolloutScheduler:
         queue: Queue = deque()
         for group in groups:
             self._enqueue(queue, group, group_size)
+        settings = replace(self.settings, prompting=prompting)
         slots = min(self.pool.size, len(queue))
         barrier = Lockstep(policy, slots) if self.deterministic else None
         try:
             async with asyncio.TaskGroup() as players:
                 for _ in range(slots):
-                    players.create_task(self._player(queue, barrier or policy, barrier, on_tree))
+                    players.create_task(
+                        self._player(queue, barrier or policy, barrier, on_tree, settings)
+                    )
         except ExceptionGroup as errors:  # one player's error has cancelled the others
             raise errors.exceptions[0] from None
         return Forest([group.tree for group in groups])
@@ -108,12 +114,17 @@ class RolloutScheduler:
             queue.append((group, group.tree.add_episode()))
 
     async def _player(
-        self, queue: Queue, policy: Policy, barrier: Lockstep | None, on_tree: TreeDone | None
+        self,
+        queue: Queue,
+        policy: Policy,
+        barrier: Lockstep | None,
+        on_tree: TreeDone | None,
+        settings: EpisodeSettings,
     ) -> None:
         """Play episodes one after the other until every group is complete."""
         while queue:
             group, episode = queue.popleft()
-            await play(group.tree, episode, self.settings, self.pool, policy)
+            await play(group.tree, episode, settings, self.pool, policy)
             group.running -= 1
             self._after(queue, group, on_tree)
         if barrier is not None:

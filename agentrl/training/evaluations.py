@@ -6,6 +6,7 @@ from agentrl import assembly
 from agentrl.config import RunConfig
 from agentrl.engines.base import Engine
 from agentrl.evaluation.panel import score_panel
+from agentrl.rollout.prompting import Prompting
 from agentrl.rollout.scheduler import RolloutScheduler
 from agentrl.training.run_directory import RunDirectory
 
@@ -22,6 +23,7 @@ class Evaluations:
         engine: samples the policy's turns.
         scheduler: plays the episodes.
         files: the run directory.
+        prompting: varies the system text from task to task; None leaves it.
 
     Attributes:
         success: what was measured so far; part of a checkpoint.
@@ -34,6 +36,7 @@ class Evaluations:
         engine: Engine,
         scheduler: RolloutScheduler,
         files: RunDirectory,
+        prompting: Prompting | None = None,
     ) -> None:
         self.success: Scores = {"train": {}, "heldout": {}}
         self._config = config
@@ -41,6 +44,7 @@ class Evaluations:
         self._engine = engine
         self._scheduler = scheduler
         self._files = files
+        self._prompting = prompting
 
     def due(self, step: int) -> bool:
         """Return True if the policy is to be scored after this step."""
@@ -69,6 +73,7 @@ class Evaluations:
                 part,
                 episodes_per_task=settings.episodes_per_task,
                 path=self._files.evaluation(step, split),
+                prompting=self._prompting,
             )
             values[f"eval/{split}_success"] = score.success
             values[f"eval/{split}_score"] = score.score

@@ -55,6 +55,12 @@ async def build_parts(
     if checkpoint is not None:
         learner.load_state_dict(checkpoint.state["learner"])
         await engine.update_weights(None, checkpoint.step)
+    strategy = learner.algorithm.rollout
+    if strategy is not None and getattr(strategy, "needs", None):
+        progress.say(
+            f"The rollout strategy {strategy.name!r} of {config.algorithm.name} branches; this "
+            "version samples the episodes of a group independently."
+        )
     scheduler = assembly.build_scheduler(config, env_class, pool, tokenizer, engine.max_context)
     return Parts(model, tokenizer, engine, learner, scheduler)
 

@@ -16,18 +16,17 @@ from agentrl.config import RunConfig, save_config
 from agentrl.config.load import to_plain
 from agentrl.envs.base import TextEnv
 from agentrl.rollout.policy import seed_of
-from agentrl.storage import ForestWriter
+from agentrl.training.collection import Collector
 from agentrl.training.evaluations import Evaluations
 from agentrl.training.metrics import MetricsLog
 from agentrl.training.parts import Parts, build_parts
 from agentrl.training.progress import Progress
+from agentrl.training.prompts import prompting_of, remember
 from agentrl.training.resume import check_resumable
-from agentrl.training.rollout_metrics import require_episodes, rollout_metrics
 from agentrl.training.run_directory import RunDirectory
 from agentrl.training.summary import conclude
 from agentrl.training.tasks import TaskCursor
 from agentrl.training.warmup import warm_up
-from agentrl.tree import Forest
 
 
 def train(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
@@ -123,7 +122,16 @@ class Trainer:
         progress: Progress,
         started: float,
     ) -> None:
-        self.evaluations = Evaluations(config, panels, parts.engine, parts.scheduler, files)
+        settings = parts.learner.algorithm.memory
+        self._memory = None if settings is None else settings.start()
+        self.evaluations = Evaluations(
+            config,
+            panels,
+            parts.engine,
+            parts.scheduler,
+            files,
+            prompting_of(None, self._memory, config.seed, 0),
+        )
         self._config = config
         self._panels = panels
         self._parts = parts
@@ -131,6 +139,7 @@ class Trainer:
         self._progress = progress
         self._store = CheckpointStore(files.checkpoints, config.checkpoint.keep)
         self._cursor = TaskCursor(panels.train, seed_of(config.seed, "tasks"))
+        self._collector = Collector(config, parts, self._cursor, files, self._memory)
         self._started = started
         self._seconds_before = 0.0
 
@@ -188,10 +197,12 @@ class Trainer:
     async def _step(self, step: int) -> dict[str, float]:
         """Do one training step and return its metrics."""
         times = [time.perf_counter()]
-        forest = await self._collect(step)
+        collected = await self._collector.collect(step)
         times.append(time.perf_counter())
-        values = rollout_metrics(forest)
-        report = self._parts.learner.update(forest)
+        values = collected.metrics()
+        report = self._parts.learner.update(collected.forest)
+        if self._memory is not None:
+            remember(self._memory, collected.sampled)
         values |= {f"learner/{name}": value for name, value in report.items()}
         await self._parts.engine.update_weights(None, step)
         times.append(time.perf_counter())
@@ -204,27 +215,6 @@ class Trainer:
             "time/evaluation": times[3] - times[2],
             "time/step": times[3] - times[0],
         }
-
-    async def _collect(self, step: int) -> Forest:
-        """Sample the groups of one step and write them to the run directory as they finish."""
-        config, parts = self._config, self._parts
-        # Nothing cached by an earlier phase may matter: a resumed run does not have it.
-        await parts.engine.update_weights(None, parts.engine.version)
-        policy = assembly.rollout_policy(config, parts.engine, parts.scheduler.settings, step)
-        every = config.checkpoint.rollouts_every
-        path = self._files.rollouts(step) if every and step % every == 0 else None
-        info = {"step": step, "prompt": parts.scheduler.settings.prompt_id}
-        with ForestWriter(path, info=info) as writer:
-            forest = await parts.scheduler.collect(
-                self._cursor.next(config.rollout.tasks_per_step),
-                policy,
-                group_size=config.rollout.group_size,
-                tree_prefix=f"{step:06d}-",
-                on_tree=writer.write,
-            )
-        forest.info = info
-        require_episodes(forest, f"step {step}")
-        return forest
 
     def _save_if_due(self, step: int) -> None:
         every = self._config.checkpoint.every
@@ -240,6 +230,7 @@ class Trainer:
             "prompt": self._parts.scheduler.settings.prompt_id,
             "config": to_plain(self._config),
             "seconds": self.seconds(),
+            "memory": None if self._memory is None else self._memory.state_dict(),
         }
         self._store.save(step, self._parts.model, self._parts.tokenizer, state)
 
@@ -247,3 +238,5 @@ class Trainer:
         self._cursor.position = checkpoint.state["cursor"]
         self.evaluations.success = checkpoint.state["success"]
         self._seconds_before = checkpoint.state["seconds"]
+        if self._memory is not None:
+            self._memory.load_state_dict(checkpoint.state["memory"])
