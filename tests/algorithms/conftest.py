@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -104,12 +105,21 @@ def with_gradients(batch: Batch) -> Batch:
     return batch.with_stats(fresh)
 
 
+def draws() -> torch.Generator:
+    """Return the generator that slots draw from; fresh, so equal batches draw alike."""
+    return torch.Generator().manual_seed(0)
+
+
 def value_and_gradients(
-    algorithm: Algorithm, batch: Batch, normaliser: Normaliser | None = None
+    algorithm: Algorithm,
+    batch: Batch,
+    normaliser: Normaliser | None = None,
+    prepared: Mapping[object, Any] | None = None,
 ) -> tuple[torch.Tensor, dict[Stat, torch.Tensor]]:
     """Return the loss of `batch` (advantages known) and its gradient by statistic."""
     batch = with_gradients(batch)
-    loss = policy_loss(algorithm, batch, normaliser or Normaliser.of(batch.mask_BT)).value
+    normaliser = normaliser or Normaliser.of(batch.mask_BT)
+    loss = policy_loss(algorithm, batch, normaliser, generator=draws(), prepared=prepared).value
     names = [name for name in batch.stats if batch.stats[name].requires_grad]
     leaves = [batch.stats[name] for name in names]
     gradients = torch.autograd.grad(loss, leaves, allow_unused=True)

@@ -21,7 +21,7 @@ from agentrl.algorithms import (
     report,
 )
 from agentrl.errors import StatisticMissing
-from tests.algorithms.conftest import build
+from tests.algorithms.conftest import build, draws
 
 VARIANTS = [(name, {}) for name in names()]
 VARIANTS += [("grpo", {"behaviour": preset}) for preset in ("token-tis", "sequence-mis", "icepop")]
@@ -69,20 +69,22 @@ def test_advantages_are_zero_where_masked_and_carry_no_gradient(algorithm, make_
 @pytest.mark.parametrize("parts", [[5, 5], [1] * 10, [3, 0, 6, 1]])
 def test_micro_batches_add_up_exactly(algorithm, make_batch, evaluate, parts):
     batch = estimate_advantages(algorithm, make_batch())
-    normaliser, prepared = Normaliser.of(batch.mask_BT), prepare(algorithm, batch)
+    normaliser = Normaliser.of(batch.mask_BT)
+    prepared = prepare(algorithm, batch, generator=draws())
     whole, gradients = evaluate(algorithm, batch)
     order = torch.randperm(10, generator=torch.Generator().manual_seed(1))
     losses = []
     for index in torch.split(order, parts):
         part = batch.rows(index)
         losses.append(policy_loss(algorithm, part, normaliser, prepared=prepared))
-        _, share = evaluate(algorithm, part, normaliser)
+        _, share = evaluate(algorithm, part, normaliser, prepared)
         for name, gradient in gradients.items():
             torch.testing.assert_close(share[name], gradient[index], rtol=1e-10, atol=1e-13)
     total = sum(loss.value for loss in losses)
     torch.testing.assert_close(total, whole, rtol=1e-12, atol=1e-14)
     merged = report(combine(loss.metrics for loss in losses))
-    for name, number in report(policy_loss(algorithm, batch, normaliser).metrics).items():
+    undivided = policy_loss(algorithm, batch, normaliser, prepared=prepared)
+    for name, number in report(undivided.metrics).items():
         assert merged[name] == pytest.approx(number, rel=1e-9, abs=1e-12), name
 
 
@@ -117,6 +119,10 @@ def test_padding_and_its_contents_do_not_matter(algorithm, make_batch, evaluate)
         mask_BT=torch.nn.functional.pad(batch.mask_BT, (0, 3)),
         turns_BT=wider(batch.turns_BT, 99),
         rewards_BT=wider(batch.rewards_BT, 123.0),
+        ids_BT=wider(batch.ids_BT, 99),
+        anchors_BT=wider(batch.anchors_BT, 99),
+        observations_BT=wider(batch.observations_BT, 99),
+        invalid_BT=wider(batch.invalid_BT, True),
         stats={name: wider(value, float("inf")) for name, value in batch.stats.items()},
     )
     value, gradients = evaluate(algorithm, estimate_advantages(algorithm, batch), normaliser)
@@ -193,7 +199,7 @@ def test_a_missing_statistic_raises_and_is_named(algorithm, make_batch):
 
 def test_on_policy_gradient_is_the_plain_policy_gradient(algorithm, make_batch, evaluate):
     """With current = old policy every surrogate here has the gradient -A m / normaliser."""
-    plain = replace(algorithm, regularisers=(), behaviour=())
+    plain = replace(algorithm, regularisers=(), behaviour=(), token_weights=())
     batch = make_batch(spread=0.0)
     batch = estimate_advantages(plain, batch)
     _, gradients = evaluate(plain, batch)

@@ -86,7 +86,8 @@ def evaluate(
     return value.detach(), gradient, report(loss.metrics)
 
 
-def _verl_bounds(config: Mapping[str, Any]) -> ConstantBounds:
+def verl_bounds(config: Mapping[str, Any]) -> ConstantBounds:
+    """Read the clip range: one number, or one for each side."""
     both = config.get("clip_ratio", 0.2)
     return ConstantBounds(config.get("clip_ratio_low", both), config.get("clip_ratio_high", both))
 
@@ -107,14 +108,15 @@ def verl(case: Case, *, default_mode: str = "token-mean", **slots: Any) -> Resul
     batch = rows(case)
     if "rollout_is_weights" in case.inputs:
         slots["behaviour"] = (Given(case.tensor("rollout_is_weights")),)
-    slots.setdefault("bounds", _verl_bounds(case.config))
+    slots.setdefault("bounds", verl_bounds(case.config))
     mode = case.config.get("loss_agg_mode", default_mode)
     algorithm = spec(aggregation=Aggregation(mode), **slots)
     normaliser, scale = _verl_scale(case, batch)
     loss, gradient, numbers = evaluate(algorithm, batch, normaliser, scale)
     outputs: dict[str, Any] = {"loss": loss, "grad_log_prob": gradient}
     if isinstance(algorithm.surrogate, PPOClip) and isinstance(algorithm.ratio, TokenRatio):
-        outputs["metrics"] = {name: numbers[ours] for name, ours in METRICS.items()}
+        known = {name: ours for name, ours in METRICS.items() if ours in numbers}
+        outputs["metrics"] = {name: numbers[ours] for name, ours in known.items()}
         outputs["metrics"]["actor/pg_clipfrac"] = numbers["clip/high"] + numbers["clip/low"]
     return Result(outputs)
 
@@ -287,7 +289,7 @@ def bypass(case: Case) -> Result:
         }
     else:
         slots = {
-            "bounds": _verl_bounds(config),
+            "bounds": verl_bounds(config),
             "surrogate": PPOClip(config["clip_ratio_c"]),
         }
     algorithm = spec(aggregation=Aggregation(config["loss_agg_mode"]), **slots)
