@@ -91,7 +91,7 @@ def fit_entropy_law(entropy: ArrayLike, performance: ArrayLike) -> EntropyLaw:
 def early_and_full(
     entropy: ArrayLike, performance: ArrayLike, fraction: float = 0.15
 ) -> EntropyLawFit:
-    """Fit the law to the first points, and see how well it foretells the others.
+    """Fit the law to the first points, and see how well it predicts the others.
 
     Args:
         entropy: mean token entropy at each point [N], in order of steps.

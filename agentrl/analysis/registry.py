@@ -13,7 +13,7 @@ from agentrl.analysis.source import Run
 from agentrl.errors import ConfigError, unknown_name
 
 TOOLS: Mapping[str, str] = {
-    "entropy-law": "fit R = -a exp(H) + b to the start, foretell the rest, and the ceiling",
+    "entropy-law": "fit R = -a exp(H) + b to the start, predict the rest, and the ceiling",
     "covariance": "covariance of log-probs and advantages against the change of entropy",
     "policy-cliff": "how often a small change of the reward changes the best answer",
     "self-critique": "which tasks the model was trained on, from two greedy answers to each",

@@ -11,7 +11,6 @@ from agentrl.analysis.entropy_law import (
     ALARM,
     NEEDED,
     SPREAD,
-    EntropyLaw,
     EntropyLawFit,
     early_and_full,
     rms,
@@ -96,9 +95,9 @@ def _table(fit: EntropyLawFit, h: Numbers, r: Numbers) -> Table:
 
 
 def _last(fit: EntropyLawFit, steps: list[int], h: Numbers, r: Numbers) -> Table:
-    foretold = float(fit.early.predict(h[-1]))
-    row = [steps[-1], float(h[-1]), float(r[-1]), foretold, foretold - float(r[-1])]
-    return Table("Last point", ["step", "H", "R measured", "R foretold", "error"], [row])
+    predicted = float(fit.early.predict(h[-1]))
+    row = [steps[-1], float(h[-1]), float(r[-1]), predicted, predicted - float(r[-1])]
+    return Table("Last point", ["step", "H", "R measured", "R predicted", "error"], [row])
 
 
 def _notes(fit: EntropyLawFit, steps: list[int], run: Run) -> list[str]:
@@ -131,18 +130,18 @@ def _plots(fit: EntropyLawFit, steps: list[int], h: Numbers, r: Numbers, column:
             for law, name in lines
         ),
     ]
-    foretold = fit.early.predict(h)
+    predicted = fit.early.predict(h)
     room = ALARM * fit.rmse_early
-    band = [(s, float(p) - room, float(p) + room) for s, p in zip(steps, foretold, strict=True)]
+    band = [(s, float(p) - room, float(p) + room) for s, p in zip(steps, predicted, strict=True)]
     over = [
         Curve("measured", list(zip(steps, r, strict=True))),
-        Curve(f"foretold by the first {cut}", list(zip(steps, foretold, strict=True)), band=band),
+        Curve(f"predicted by the first {cut}", list(zip(steps, predicted, strict=True)), band=band),
     ]
     return [
         Plot(
             curves=against, title="Law of entropy and performance", x_label="exp(H)", y_label=column
         ),
-        Plot(curves=over, title="Foretold performance", x_label="step", y_label=column),
+        Plot(curves=over, title="Predicted performance", x_label="step", y_label=column),
     ]
 
 
@@ -150,10 +149,11 @@ def _numbers(
     fit: EntropyLawFit, steps: list[int], h: Numbers, r: Numbers, entropy: str, column: str
 ) -> dict[str, object]:
     laws = {"early": fit.early, "full": fit.full}
+    predicted = fit.early.predict(h)
     return {
         **asdict(fit),
         **{name: asdict(law) | {"ceiling": law.ceiling} for name, law in laws.items()},
         "drift": [steps[index] for index in fit.drift],
         "metrics": {"entropy": entropy, "performance": column},
-        "points": {"step": steps, "entropy": h, "performance": r, "foretold": fit.early.predict(h)},
+        "points": {"step": steps, "entropy": h, "performance": r, "predicted": predicted},
     }
