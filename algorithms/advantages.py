@@ -44,6 +44,7 @@ class GroupRelative:
         lone: a group with one counted episode has no baseline: `raw` keeps R (verl: mean 0,
             deviation 1), `zero` learns nothing from it.
         samples: `episodes` or `rows`, see `counted_rows`.
+        population: sigma_g divides by k instead of k - 1.
     """
 
     requires: ClassVar[frozenset[Stat]] = frozenset()
@@ -51,6 +52,7 @@ class GroupRelative:
     epsilon: float = 1e-6
     lone: str = "raw"
     samples: str = "episodes"
+    population: bool = False
 
     def __post_init__(self) -> None:
         one_of("scale", self.scale, ("group", "batch", "none"))
@@ -66,7 +68,12 @@ class GroupRelative:
         if self.scale == "group":
             # The official deviation of a lone episode is a float32 one.
             lone_scale = float(torch.ones(()) + self.epsilon)
-            scale_B = torch.where(lone_B, lone_scale, group.std_B + self.epsilon)
+            std_B = group.std_B
+            if self.population:
+                std_B = (
+                    std_B * ((group.count_B - 1).clamp(min=0) / group.count_B.clamp(min=1)).sqrt()
+                )
+            scale_B = torch.where(lone_B, lone_scale, std_B + self.epsilon)
             centred_B = centred_B / scale_B
         elif self.scale == "batch":
             everyone = replace(batch, groups_B=torch.zeros_like(batch.groups_B))
