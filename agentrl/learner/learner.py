@@ -28,6 +28,7 @@ from agentrl.learner.measure import Measure
 from agentrl.learner.old_policy import with_copies
 from agentrl.learner.optimizer import Optimizer
 from agentrl.learner.packing import split_by_tree
+from agentrl.learner.replay import Replayed, RowReplay, scalars
 from agentrl.learner.reports import merge, mismatch, sizes
 from agentrl.learner.rows import Rows, rows
 from agentrl.learner.settings import LearnerSettings
@@ -108,6 +109,7 @@ class Learner:
         )
         self._optimizer = Optimizer(self._parameters(), self.settings, total_steps)
         self._imitation: Optimizer | None = None
+        self._replay = None if algorithm.replay is None else RowReplay(algorithm.replay)
         if self.settings.gradient_checkpointing:
             enable_checkpointing(model)
 
@@ -127,7 +129,10 @@ class Learner:
             ones, `rows`, `tokens/trained`, `tokens/unique` and `tokens/separate` (forwarded, and
             what that would have been without sharing), `entropy`, `mismatch/mean` and
             `mismatch/max` (absolute difference between the log-probs of engine and learner before
-            the first optimiser step, nats), `seconds`.
+            the first optimiser step, nats), `seconds`.  With `Algorithm.replay` also `replay/...`:
+            `rows` trained again, their `loss` before the factor `weight`, `tokens`, `updates` made
+            on them (the schedule does not count these), rows now `stored` and `useful`, and the
+            `baseline`.
 
         Raises:
             TrainingDiverged: too many updates in a row were not finite.
@@ -140,7 +145,12 @@ class Learner:
             return {"rows": 0.0, "updates": 0.0, "seconds": time.perf_counter() - start}
         self.model.train(self.settings.gradient_checkpointing)
         algorithm, batch = self._estimate(found)
-        report = self._learn(algorithm, found, batch)
+        replayed = None
+        if self._replay is not None:
+            replayed = self._replay.select(self._updates, self._order)
+        report = self._learn(algorithm, found, batch, self._optimizer_batches(found, batch))
+        if self._replay is not None:
+            report |= self._learn_again(algorithm, replayed) | self._replay.store(found, batch)
         self.model.eval()
         report["rows"] = float(len(found.rows))
         if "entropy" not in report and Stat.OLD_ENTROPY in batch.stats:
@@ -166,18 +176,35 @@ class Learner:
         algorithm = self.current_algorithm()
         return algorithm, estimate_advantages(algorithm, batch)
 
-    def _learn(self, algorithm: Algorithm, found: Rows, batch: Batch) -> dict[str, float]:
+    def _learn(
+        self,
+        algorithm: Algorithm,
+        found: Rows,
+        batch: Batch,
+        parts: list[list[int]],
+        replay_weight: float | None = None,
+    ) -> dict[str, float]:
         """Make the optimiser steps of one update and return their merged report."""
-        parts = self._optimizer_batches(found, batch)
         prepared = None
         if algorithm.stat_scope == "update":
             chosen = [index for part in parts for index in part]
             prepared = self._prepare(algorithm, found, batch, chosen)
         reports = [
-            self._step(algorithm, found, batch, part, prepared, first=number == 0)
+            self._step(algorithm, found, batch, part, prepared, replay_weight, first=number == 0)
             for number, part in enumerate(parts)
         ]
         return merge(reports)
+
+    def _learn_again(self, algorithm: Algorithm, replayed: Replayed | None) -> dict[str, float]:
+        """Make the optimiser steps on replayed rows, if any, and return their report."""
+        if replayed is None:
+            return {"replay/rows": 0.0}
+        batch = replayed.rows.batch.mapped(lambda tensor: tensor.to(self._device))
+        batch.steps, batch.token_text = self._total_updates, self._token_text
+        loss = algorithm.replay.loss(algorithm)
+        report = self._learn(loss, replayed.rows, batch, replayed.parts, replayed.weight)
+        counts = {"replay/rows": float(len(replayed.rows.rows)), "replay/weight": replayed.weight}
+        return counts | scalars(report)
 
     def supervised(self, forest: Forest, *, learning_rate: float | None = None) -> dict[str, float]:
         """Imitate: one step of cross-entropy on the model tokens of all counted episodes.
@@ -231,6 +258,7 @@ class Learner:
             "generators": [self._order.get_state(), self._draws.get_state()],
             "value_head": None if self._value_head is None else self._value_head.state_dict(),
             "reference": self._measure.reference_state(),
+            "replay": None if self._replay is None else self._replay.state_dict(),
             "updates": self._updates,
         }
 
@@ -249,6 +277,8 @@ class Learner:
             self._value_head.load_state_dict(state["value_head"])
         if state["reference"] is not None:
             self._measure.load_reference(state["reference"])
+        if self._replay is not None:
+            self._replay.load_state_dict(state["replay"])
         self._updates = state["updates"]
 
     def _parameters(self) -> list[nn.Parameter]:
@@ -275,10 +305,11 @@ class Learner:
         batch: Batch,
         chosen: list[int],
         prepared: Mapping[object, Any] | None,
+        replay_weight: float | None,
         *,
         first: bool,
     ) -> dict[str, float]:
-        """Make one optimiser step on some rows."""
+        """Make one optimiser step on some rows; `replay_weight` scales the loss of earlier ones."""
         mask_BT = batch.mask_BT[torch.tensor(chosen, device=self._device)]
         normaliser = Normaliser.of(mask_BT, self._max_row_tokens)
         if algorithm.stat_scope == "mini":
@@ -289,8 +320,11 @@ class Learner:
             loss = policy_loss(
                 algorithm, part, normaliser, generator=self._draws, prepared=prepared
             )
-            loss.value.backward()  # type: ignore[no-untyped-call]
+            scale = 1.0 if replay_weight is None else replay_weight
+            (scale * loss.value).backward()  # type: ignore[no-untyped-call]
             parts.append(loss.metrics | sizes(micro, part.valid_BT))
+            if self._replay is not None and replay_weight is None:
+                self._replay.collect(part)
             if first:
                 gap_BT = mismatch(part)
                 parts.append({"mismatch/mean": Metric.mean(gap_BT, part.valid_BT)})
@@ -299,7 +333,10 @@ class Learner:
         report = metrics.report(merged)
         if first:
             report["mismatch/max"] = worst
-        return report | self._optimizer.step(merged["loss"].total)
+        total = merged["loss"].total
+        if replay_weight is not None:
+            return report | self._optimizer.step(total, counts=False)
+        return report | self._optimizer.step(total)
 
     def _prepare(
         self, algorithm: Algorithm, found: Rows, batch: Batch, chosen: list[int]

@@ -56,12 +56,15 @@ class Optimizer:
             return peak * (1 - progress)
         return peak * 0.5 * (1 + math.cos(math.pi * progress))
 
-    def step(self, loss: Tensor, learning_rate: float | None = None) -> dict[str, float]:
+    def step(
+        self, loss: Tensor, learning_rate: float | None = None, *, counts: bool = True
+    ) -> dict[str, float]:
         """Clip the accumulated gradients and step, or skip if loss or gradient is not finite.
 
         Args:
             loss: the scalar whose gradients have been accumulated.
             learning_rate: instead of the schedule's.
+            counts: as a step of the schedule.
 
         Returns:
             `grad_norm` before clipping, `learning_rate` used, `skipped` (1 or 0).
@@ -77,7 +80,7 @@ class Optimizer:
             for group in self._adamw.param_groups:
                 group["lr"] = rate
             self._adamw.step()
-            self.steps += 1
+            self.steps += counts
             self.bad_in_a_row = 0
         self._adamw.zero_grad(set_to_none=True)
         if not good:

@@ -1,0 +1,324 @@
+"""Self-imitation: a buffer of earlier rows that did better than usual, and when they are trained.
+
+Everything here is a decision about numbers; what a row is (its tokens, its place in a tree) is the
+learner's payload.  Per update, in this order:
+
+    select   if ready: recalibrate, take a subset, empty the buffer     (before the update)
+    remove_old, push                                                    (after the update)
+
+Symbols: R a row's return, b and s the medians (P50) of the recent group means and group deviations,
+T the sampled tokens of a row, G groups of an update.
+
+Source: SPEAR, TencentYoutuResearch/SPEAR:verl-agent/verl/trainer/ppo/ray_trainer_hybrid.py,
+`TrajectoryBufferBatch`.  The trees `verl-agent` and `verl` differ; each setting names its readings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from agentrl.algorithms.batch import Batch, Stat
+from agentrl.algorithms.checks import in_range, one_of
+from agentrl.algorithms.episodes import group_statistics
+from agentrl.algorithms.slots import Weight
+from agentrl.algorithms.statistics import Statistic
+from agentrl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agentrl.algorithms.algorithm import Algorithm
+
+Payload = TypeVar("Payload")
+
+EPSILON = 1e-6
+"""Added to the deviation that advantages are divided by."""
+
+OLDEST_PUSHES = 10
+"""The released code keeps no push that is more updates older than the newest."""
+
+
+def warmup_weight(step: int, coefficient: float, steps: int) -> float:
+    """Return gamma = coefficient (1 - cos(pi step / steps)) / 2, and coefficient after `steps`.
+
+    Source: TencentYoutuResearch/SPEAR:verl-agent/verl/workers/actor/dp_actor.py, `update_policy`.
+    """
+    share = min(step / steps, 1.0) if steps else 1.0
+    return coefficient * (1 - math.cos(math.pi * share)) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Settings of a replay buffer and of the loss on what it gives back.
+
+    The loss of replayed rows is that of the algorithm with their recalibrated advantages, the
+    log-probs of the time they were sampled as old ones, `token_weights` in place of the
+    algorithm's, no KL, and the factor `warmup_weight`.
+
+    Attributes:
+        buffer_rows: the buffer is used once more than `ready_factor` times as many rows have a
+            return above b (with `weight_decay`: are stored); at most this many are replayed.
+        baseline_groups: older updates leave the history of group means while it holds more.
+        tolerate_steps: age in updates after which a row is dropped.
+        coefficient: gamma after the warm-up.
+        warmup_steps: S_r, updates over which gamma rises from 0.
+        weight_decay: None recalibrates, A~ = R - b; a number in (0, 1] takes the stored advantage
+            times it instead.
+        scale: `none`, or `median` to divide A~ by s + 1e-6.
+        keep: `positive` replays A~ > 0 (paper, verl tree); `not-negative` A~ >= 0 (verl-agent).
+        expiry: `replay` drops rows older than `tolerate_steps` when they would be replayed;
+            `push` only before a push, counted from the newest push in the buffer (released code,
+            where rows can be one or two updates older when replayed).
+        group_std: `population` (verl-agent) or `sample` (verl) deviation of a group's returns.
+        needs_tool_call: store only rows of episodes with a tool call (verl tree); reads the
+            component `tool_calls`.
+        ready_factor: see `buffer_rows`.
+        power_of_two: replay the largest power of two rows that fits, as released; False replays
+            as many as fit.
+        updates: optimiser steps made from one replay.
+        token_weights: factors of the replay loss, such as covariance clipping.
+    """
+
+    buffer_rows: int = 2048
+    baseline_groups: int = 10240
+    tolerate_steps: int = 10
+    coefficient: float = 1.0
+    warmup_steps: int = 200
+    weight_decay: float | None = None
+    scale: str = "none"
+    keep: str = "positive"
+    expiry: str = "replay"
+    group_std: str = "population"
+    needs_tool_call: bool = False
+    ready_factor: float = 1.5
+    power_of_two: bool = True
+    updates: int = 1
+    token_weights: tuple[Weight, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("buffer_rows", "baseline_groups", "updates"):
+            in_range(f"replay.{name}", getattr(self, name), 1)
+        for name in ("tolerate_steps", "coefficient", "warmup_steps", "ready_factor"):
+            in_range(f"replay.{name}", getattr(self, name), 0)
+        if self.weight_decay is not None:
+            in_range("replay.weight_decay", self.weight_decay, 0, 1, open_low=True)
+        one_of("replay.scale", self.scale, ("none", "median"))
+        one_of("replay.keep", self.keep, ("positive", "not-negative"))
+        one_of("replay.expiry", self.expiry, ("replay", "push"))
+        one_of("replay.group_std", self.group_std, ("population", "sample"))
+
+    @property
+    def requires(self) -> frozenset[Statistic]:
+        """Log-probs at collection time, and what the weights of the replay loss read."""
+        own: frozenset[Statistic] = frozenset({Stat.LOGPROBS, Stat.OLD_LOGPROBS})
+        return own.union(*(weight.requires for weight in self.token_weights))
+
+    def check(self, algorithm: Algorithm) -> None:
+        """Raise `ConfigError` where the replay loss reads what is not stored with a row."""
+        missing = {str(stat) for stat in self.loss(algorithm).requires - _KNOWN}
+        if missing:
+            raise ConfigError(
+                f"`replay` keeps only the log-probs of earlier rows, but their loss would read "
+                f"{', '.join(sorted(missing))}; use slots that read none of it, or no `replay`."
+            )
+
+    def loss(self, algorithm: Algorithm) -> Algorithm:
+        """Return the algorithm of replayed rows: `algorithm` with the slots of the replay loss."""
+        bonus = tuple(term for term in algorithm.regularisers if term.name == "entropy_bonus")
+        return replace(
+            algorithm,
+            reward=None,
+            reward_shaping=(),
+            group_filter=None,
+            advantage=_Given(),
+            transforms=(),
+            sample_filters=(),
+            late_transforms=(),
+            token_weights=self.token_weights,
+            behaviour=(),
+            regularisers=bonus,
+            controllers=(),
+            replay=None,
+        )
+
+    def weight(self, step: int) -> float:
+        """Return gamma, the factor of the replay loss in update `step`."""
+        return warmup_weight(step, self.coefficient, self.warmup_steps)
+
+    def start(self) -> ReplayBuffer[Payload]:
+        """Return an empty buffer."""
+        return ReplayBuffer(self)
+
+
+_KNOWN = frozenset({Stat.LOGPROBS, Stat.OLD_LOGPROBS, Stat.ENTROPY, Stat.ENTROPY_GRAD})
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Advantages are there already."""
+
+    requires: ClassVar[frozenset[Statistic]] = frozenset()
+
+    def __call__(self, batch: Batch) -> Batch:
+        return batch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry(Generic[Payload]):
+    """A row in the buffer.
+
+    Attributes:
+        reward: R, the return with all shaping.
+        mask_T: 1 on tokens that may learn; at least one.
+        advantages_T: as estimated when the row was sampled, 0 at masked tokens; those to train
+            with in what `select` returns.
+        payload: what the learner needs to compute the row again.
+    """
+
+    reward: float
+    mask_T: Tensor
+    advantages_T: Tensor
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class GroupScores:
+    """Mean and deviation of the returns of each group of one update [G]."""
+
+    step: int
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Push(Generic[Payload]):
+    """The rows that one update stored."""
+
+    step: int
+    entries: tuple[Entry[Payload], ...]
+
+
+def group_scores(batch: Batch, group_std: str = "population") -> GroupScores:
+    """Return mean and deviation of the returns of the groups with a counted episode.
+
+    Args:
+        batch: with advantages; episodes count once, those without a valid token not at all.
+        group_std: `population` (n) or `sample` (n - 1).
+    """
+    found = group_statistics(batch, batch.returns_B)
+    count_B = found.count_B
+    std_B = found.std_B
+    if group_std == "population":
+        std_B = std_B * ((count_B - 1).clamp(min=0) / count_B.clamp(min=1)).sqrt()
+    first: dict[int, int] = {}
+    for row, (group, count) in enumerate(zip(batch.groups_B.tolist(), count_B, strict=True)):
+        if count > 0:
+            first.setdefault(group, row)
+    order = list(first.values())
+    means, stds = found.mean_B[order].tolist(), std_B[order].tolist()
+    return GroupScores(batch.step, tuple(means), tuple(stds))
+
+
+class ReplayBuffer(Generic[Payload]):
+    """The running part: what is stored, and the baseline's history.
+
+    Attributes:
+        settings: as given.
+        pushes: stored rows, oldest first.
+        history: group scores, oldest first.
+    """
+
+    def __init__(self, settings: Replay) -> None:
+        self.settings = settings
+        self.pushes: list[Push[Payload]] = []
+        self.history: list[GroupScores] = []
+
+    @property
+    def baseline(self) -> tuple[float, float]:
+        """Medians b and s of the group means and deviations; 0 before the first push."""
+        means = [mean for scores in self.history for mean in scores.means]
+        stds = [std for scores in self.history for std in scores.stds]
+        return (median(means), median(stds)) if means else (0.0, 0.0)
+
+    def entries(self) -> list[Entry[Payload]]:
+        """Return all stored rows, oldest first."""
+        return [entry for push in self.pushes for entry in push.entries]
+
+    def useful(self) -> int:
+        """Return how many stored rows count towards `ready`: R > b, or all with a decay."""
+        mean, _ = self.baseline
+        decays = self.settings.weight_decay is not None
+        return sum(decays or entry.reward > mean for entry in self.entries())
+
+    def ready(self) -> bool:
+        """Return whether there is enough to replay."""
+        return self.useful() > self.settings.ready_factor * self.settings.buffer_rows
+
+    def remove_old(self, step: int | None = None) -> None:
+        """Drop pushes that are more than `tolerate_steps` older than `step`.
+
+        Args:
+            step: the present update; None takes the newest push in the buffer.
+        """
+        if not self.pushes:
+            return
+        now = self.pushes[-1].step if step is None else step
+        most = min(self.settings.tolerate_steps, OLDEST_PUSHES)
+        self.pushes = [push for push in self.pushes if now - push.step <= most]
+
+    def push(self, scores: GroupScores, entries: Sequence[Entry[Payload]]) -> None:
+        """Add the groups of an update to the history, and its rows to the buffer.
+
+        Args:
+            scores: of the update's groups.
+            entries: its rows with a positive mean advantage.
+        """
+        self.remove_old()
+        while sum(len(old.means) for old in self.history) > self.settings.baseline_groups:
+            self.history.pop(0)
+        self.history.append(scores)
+        if entries:
+            self.pushes.append(Push(scores.step, tuple(entries)))
+
+    def recalibrated(self) -> list[Entry[Payload]]:
+        """Return the stored rows that still do better than usual, with advantages to train with."""
+        mean, std = self.baseline
+        scale = std + EPSILON if self.settings.scale == "median" else 1.0
+        decay, found = self.settings.weight_decay, []
+        for entry in self.entries():
+            advantages_T = (entry.reward - mean) / scale * entry.mask_T
+            if decay is not None:
+                advantages_T = decay * entry.advantages_T
+            total = float(advantages_T.sum())
+            if total > 0 or (total == 0 and self.settings.keep == "not-negative"):
+                found.append(replace(entry, advantages_T=advantages_T))
+        return found
+
+    def size(self, kept: int) -> int:
+        """Return how many of `kept` rows are replayed; a single one is not a power of two here."""
+        if self.settings.power_of_two:
+            kept = 1 << (kept.bit_length() - 1) if kept > 1 else 0
+        return min(kept, self.settings.buffer_rows)
+
+    def select(self, step: int, generator: torch.Generator) -> list[Entry[Payload]]:
+        """Return the rows to replay in update `step`, and empty the buffer; none if not ready.
+
+        Nothing is drawn and nothing changes unless the buffer is ready and gamma above 0.
+
+        Args:
+            step: the present update.
+            generator: draws the subset, on the CPU.
+        """
+        if self.settings.expiry == "replay":
+            self.remove_old(step)
+        if not self.settings.weight(step) or not self.ready():
+            return []
+        kept = self.recalibrated()
+        self.pushes = []
+        order = torch.randperm(len(kept), generator=generator).tolist()
+        return [kept[index] for index in order[: self.size(len(kept))]]
