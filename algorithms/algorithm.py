@@ -114,7 +114,7 @@ class Algorithm:
 
     def filled(self) -> Iterator[Any]:
         """Yield every filled slot in the order it runs."""
-        for name in _ORDER:
+        for name in SLOTS:
             value = getattr(self, name)
             yield from value if isinstance(value, tuple) else () if value is None else (value,)
 
@@ -147,7 +147,7 @@ class Algorithm:
     @property
     def early_requires(self) -> frozenset[Statistic]:
         """Statistics that are read before the first micro-batch of an update."""
-        early = (getattr(self, name) for name in _ORDER[: _ORDER.index("policy_view")])
+        early = (getattr(self, name) for name in SLOTS[: SLOTS.index("policy_view")])
         slots = [s for value in early for s in (value if isinstance(value, tuple) else (value,))]
         needs = (slot.requires for slot in slots if hasattr(slot, "requires"))
         return self.prepare_requires | _union(needs)
@@ -157,7 +157,7 @@ def _union(needs: Iterable[frozenset[Statistic]]) -> frozenset[Statistic]:
     return frozenset().union(*needs)
 
 
-_ORDER = (
+SLOTS = (
     "prompt",
     "rollout",
     "reward",

@@ -17,18 +17,22 @@ CORRIDOR = "tests.envs.corridor:tests/Corridor-v0"
 ERRANDS = "tests.evaluation.errands:tests/Errands-v0"
 
 
-def test_environments_and_algorithms_are_listed_with_a_line_each(run_agentrl):
+def test_environments_and_algorithms_are_listed(run_agentrl):
     status, output, _ = run_agentrl("envs")
     assert status == 0 and "agentrl/TextWorld-v0" in output
     status, output, _ = run_agentrl("algorithms")
     assert status == 0
-    assert [line.split()[0] for line in output.splitlines()] == algorithms.names()
+    lines = [line for line in output.splitlines() if line.startswith("  ")]
+    assert sorted(line.split()[0] for line in lines[::2]) == algorithms.names()
+    assert all("slots: " in line for line in lines[1::2])
 
 
 def test_the_settings_of_one_algorithm_are_shown_with_their_defaults(run_agentrl):
     status, output, _ = run_agentrl("algorithms", "grpo")
     assert status == 0
     assert output.startswith("GRPO: ") and "  clip_low = 0.2" in output
+    assert "  regularisers     KLToReference(coefficient=0.04)" in output
+    assert "Provenance: official vectors" in output
 
 
 def test_the_effective_configuration_is_valid_and_complete(run_agentrl, tmp_path):
