@@ -75,8 +75,7 @@ def tokens_of(trees: Iterable[Tree]) -> Tokens:
                     rows.append((logprob, entropy, advantage, node.turn, at / total))
                     at += 1
     columns = np.array(rows, dtype=float).reshape(-1, 5).T
-    logprobs, entropies, advantages, turns, positions = columns
-    return Tokens(logprobs, entropies, advantages, turns.astype(np.int64), positions)
+    return Tokens(columns[0], columns[1], columns[2], columns[3].astype(np.int64), columns[4])
 
 
 def covariance_terms(first: ArrayLike, second: ArrayLike) -> Numbers:

@@ -46,7 +46,7 @@ class EntropyLaw:
 
     def predict(self, entropy: ArrayLike) -> Numbers:
         """Return -a exp(H) + b."""
-        return self.b - self.a * np.exp(np.asarray(entropy, dtype=float))
+        return np.asarray(self.b - self.a * np.exp(np.asarray(entropy, dtype=float)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,8 +156,8 @@ def document(plots: Sequence[Plot], columns: int = 2) -> str:
     size = f'width="{width}" height="{top:g}" viewBox="0 0 {width} {top:g}"'
     font = 'font-size="11" font-family="sans-serif"'
     back = f'<rect width="{width}" height="{top:g}" fill="white"/>'
-    body = "\n".join(parts)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>\n{back}\n{body}\n</svg>\n'
+    inner = "\n".join([back, *parts])
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>\n{inner}\n</svg>\n'
 
 
 def _look(index: int) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from agentrl.analysis.overoptimisation import (
     fit_reward_curve,
     path_length,
 )
-from agentrl.analysis.result import Analysis, Table
+from agentrl.analysis.result import Analysis, Cell, Table
 from agentrl.analysis.source import Numbers, Run, paired, require, require_points
 from agentrl.errors import DataError
 from agentrl.training.curves import Curve, Plot
@@ -140,7 +140,9 @@ def _rule(
     named = {"best held-out": best, "last": len(steps) - 1}
     if stop is not None:
         named["rule stops at"] = stop.index
-    rows = [[name, steps[i], float(proxy[i]), float(heldout[i])] for name, i in named.items()]
+    rows: list[list[Cell]] = [
+        [name, steps[i], float(proxy[i]), float(heldout[i])] for name, i in named.items()
+    ]
     return Table("Evaluations", ["", "step", options.proxy, options.heldout], rows)
 
 
