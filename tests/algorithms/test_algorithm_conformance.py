@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -20,6 +21,7 @@ from agentrl.algorithms import (
     prepare,
     report,
 )
+from agentrl.algorithms.statistics import LayerLogprobs
 from agentrl.errors import StatisticMissing
 from tests.algorithms.conftest import build, draws
 
@@ -27,10 +29,15 @@ SETTINGS = {
     "bnpo": {"high": 2.0},  # the returns of the batch lie in [0, 2]
     "passk": {"component": "success"},  # the returns are not all 0 or 1
 }
+LEARNS_THROUGH = {
+    "bupo": LayerLogprobs(layer=5, current=True),  # its view puts this in place of the log-probs
+}
 VARIANTS = [(name, SETTINGS.get(name, {})) for name in names()]
 VARIANTS += [("grpo", {"behaviour": preset}) for preset in ("token-tis", "sequence-mis", "icepop")]
 VARIANTS += [("grpo", {"entropy_coefficient": 0.01, "dual_clip": 3.0})]
 VARIANTS += [("dapo", {"overlong": "filter"}), ("rloo", {"kl_reward_coefficient": 0.1})]
+VARIANTS += [("siren", {"anchor": 0.3, "peak_quantile": 0.5}), ("lp_reg", {"share": 0.5})]
+VARIANTS += [("lp_reg", {"share": 0.4, "positive_share": 0.6}), ("hapo", {"sign": "official"})]
 VARIANTS += [("dapo", {"overlong_max_tokens": 6, "overlong_buffer_tokens": 4})]
 
 
@@ -61,7 +68,7 @@ def test_loss_and_gradients_are_finite_and_masked_positions_get_none(
     for gradient in gradients.values():
         assert torch.isfinite(gradient).all()
         assert (gradient[~batch.valid_BT] == 0).all()
-    assert gradients[Stat.LOGPROBS].abs().sum() > 0
+    assert gradients[LEARNS_THROUGH.get(algorithm.name, Stat.LOGPROBS)].abs().sum() > 0
 
 
 def test_advantages_are_zero_where_masked_and_carry_no_gradient(algorithm, make_batch):
@@ -93,7 +100,7 @@ def test_micro_batches_add_up_exactly(algorithm, make_batch, evaluate, parts):
 
 
 def test_row_order_does_not_matter(algorithm, make_batch, evaluate):
-    batch = make_batch()
+    batch = replace(make_batch(), index_B=torch.arange(10))  # votes: of equal ones the first wins
     order = torch.randperm(10, generator=torch.Generator().manual_seed(2))
     value, gradients = evaluate(algorithm, estimate_advantages(algorithm, batch))
     other, others = evaluate(algorithm, estimate_advantages(algorithm, batch.rows(order)))
@@ -196,14 +203,16 @@ def test_only_declared_statistics_are_read(algorithm, make_batch):
 
 def test_a_missing_statistic_raises_and_is_named(algorithm, make_batch):
     batch = estimate_advantages(algorithm, make_batch())
-    stats = {name: value for name, value in batch.stats.items() if name is not Stat.LOGPROBS}
-    with pytest.raises(StatisticMissing, match="`logprobs`"):
+    missing = LEARNS_THROUGH.get(algorithm.name, Stat.LOGPROBS)
+    stats = {name: value for name, value in batch.stats.items() if name != missing}
+    with pytest.raises(StatisticMissing, match=re.escape(f"`{missing}`")):
         policy_loss(algorithm, replace(batch, stats=stats), Normaliser.of(batch.mask_BT))
 
 
 def test_on_policy_gradient_is_the_plain_policy_gradient(algorithm, make_batch, evaluate):
     """With current = old policy every surrogate here has the gradient -A m / normaliser."""
-    plain = replace(algorithm, regularisers=(), behaviour=(), token_weights=())
+    plain = replace(algorithm, regularisers=(), behaviour=(), token_weights=(), controllers=())
+    plain = replace(plain, late_transforms=(), policy_view=None)
     batch = make_batch(spread=0.0)
     batch = estimate_advantages(plain, batch)
     _, gradients = evaluate(plain, batch)

@@ -117,6 +117,8 @@ def _compare(
         rows = enumerate(zip(wanted, ours, strict=True))
         parts = ((f"{name}[{number}]", a, b) for number, (a, b) in rows)
         return [line for key, a, b in parts for line in _compare(key, a, b, tolerance, {})]
+    if isinstance(wanted, str) and isinstance(ours, str):
+        return [] if ours == wanted else [f"{name}: {ours!r} instead of {wanted!r}"]
     if wanted is None:
         return [] if ours is None else [f"{name}: {ours} instead of nothing"]
     if isinstance(wanted, list) and wanted and _is_word(wanted[0]):
