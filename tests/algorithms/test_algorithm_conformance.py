@@ -27,7 +27,7 @@ from tests.algorithms.conftest import build, draws
 
 SETTINGS = {
     "bnpo": {"high": 2.0},  # the returns of the batch lie in [0, 2]
-    "passk": {"component": "success"},  # the returns are not all 0 or 1
+    "passk": {"component": "success", "k": 2},  # the returns are not all 0 or 1
 }
 LEARNS_THROUGH = {
     "bupo": LayerLogprobs(layer=5, current=True),  # its view puts this in place of the log-probs
