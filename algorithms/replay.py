@@ -75,8 +75,8 @@ class Replay:
             `push` only before a push, counted from the newest push in the buffer (released code,
             where rows can be one or two updates older when replayed).
         group_std: `population` (verl-agent) or `sample` (verl) deviation of a group's returns.
-        needs_tool_call: store only rows of episodes with a tool call (verl tree); reads the
-            component `tool_calls`.
+        needs_tool_call: store only rows of episodes with a tool call (released maths runs); reads
+            the component `tool_calls`.
         ready_factor: see `buffer_rows`.
         power_of_two: replay the largest power of two rows that fits, as released; False replays
             as many as fit.
