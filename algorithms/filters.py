@@ -34,17 +34,16 @@ class DropUniformGroups:
 
     Attributes:
         tolerance: deviations up to this count as equal.
-        max_rounds: how often the trainer draws tasks in one step until enough groups are kept; 1
-            never draws again.
+        refill: the trainer draws further tasks until enough groups are kept, in at most
+            `rollout.max_rounds` rounds.
     """
 
     requires: ClassVar[frozenset[Stat]] = frozenset()
     tolerance: float = 1e-12
-    max_rounds: int = 1
+    refill: bool = False
 
     def __post_init__(self) -> None:
         in_range("group_filter.tolerance", self.tolerance, 0)
-        in_range("max_rounds", self.max_rounds, 1)
 
     def keep(self, batch: Batch) -> Tensor:
         """Return bool [B]: rows of groups that stay."""

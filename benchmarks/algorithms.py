@@ -5,8 +5,8 @@
 
 Every run is a whole `agentrl train configs/quickstart.yaml` that differs in the seed, the algorithm
 and the options in `METHODS`, and shares everything else, the imitation before it included.  A run
-that is in `--runs` already is not repeated.  Writes NAME.json (every curve), NAME.md (the table) and
-NAME.svg (success and entropy, mean over the seeds, with the range between the seeds as a band).
+that is in `--runs` already is not repeated.  Writes NAME.json (every curve), NAME.md (the table)
+and NAME.svg (success and entropy, mean over the seeds, with their range as a band).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from agentrl.training.metrics import read_metrics
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "grpo": ("grpo", {}),
-    "dapo": ("dapo", {"max_rounds": 1}),
+    "dapo": ("dapo", {}),
     "gspo": ("gspo", {}),
     "gigpo": ("gigpo", {}),
     "epo": ("epo", {}),

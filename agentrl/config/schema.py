@@ -128,6 +128,8 @@ class RolloutConfig:
         invalid_action_penalty: subtracted from the reward of a turn whose text does not have the
             form that the prompt asks for.
         max_resamples: extra episodes a group may draw to replace failed ones.
+        max_rounds: how often tasks are drawn in one step until `tasks_per_step` groups have
+            contrast, for algorithms with dynamic sampling (`dapo`); 1 trains on what there is.
         deterministic: all live episodes take their turns together, so that batches, and with
             them every rounding, repeat from run to run.
     """
@@ -142,6 +144,7 @@ class RolloutConfig:
     context: str = "auto"
     invalid_action_penalty: float = 0.0
     max_resamples: int = 4
+    max_rounds: int = 10
     deterministic: bool = False
 
     def __post_init__(self) -> None:
@@ -151,6 +154,8 @@ class RolloutConfig:
         require(self.temperature > 0, "rollout.temperature", self.temperature, "a number > 0")
         require(0 < self.top_p <= 1, "rollout.top_p", self.top_p, "a number in (0, 1]")
         require(self.top_k >= 0, "rollout.top_k", self.top_k, "an integer >= 0")
+        value = self.max_rounds
+        require(value >= 1, "rollout.max_rounds", value, "an integer >= 1")
         value = self.max_resamples
         require(value >= 0, "rollout.max_resamples", value, "an integer >= 0")
         penalty = self.invalid_action_penalty

@@ -98,7 +98,8 @@ class Collector:
     ) -> None:
         """Draw tasks until enough groups are kept, or the filter's rounds are used up."""
         wanted = self._config.rollout.tasks_per_step
-        most = getattr(algorithm.group_filter, "max_rounds", 1)
+        refill = getattr(algorithm.group_filter, "refill", False)
+        most = self._config.rollout.max_rounds if refill else 1
         epoch = self._cursor.position // len(self._cursor.panel)
         prompting = prompting_of(algorithm.prompt, self._memory, self._config.seed, epoch)
         while found.rounds < most and len(found.forest) < wanted:

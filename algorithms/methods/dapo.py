@@ -29,7 +29,6 @@ def dapo(
     overlong_buffer_tokens: int = 4096,
     overlong_factor: float = 1.0,
     dynamic_sampling: bool = True,
-    max_rounds: int = 10,
     kl_coefficient: float = 0.0,
     entropy_coefficient: float = 0.0,
 ) -> Algorithm:
@@ -37,8 +36,8 @@ def dapo(
 
     J = 1/N sum_i sum_t min(r A_i, clip(r, 1 - clip_low, 1 + clip_high) A_i), N all tokens, A_i as
     in GRPO from R_i + overlong penalty.  `overlong`: `penalty` (eq. 13), `filter` (learn nothing
-    from truncated episodes) or `none`.  Tasks are drawn up to `max_rounds` times in a step, until
-    `rollout.tasks_per_step` groups with contrast are found.
+    from truncated episodes) or `none`.  Tasks are drawn in up to `rollout.max_rounds` rounds of a
+    step, until `rollout.tasks_per_step` groups with contrast are found.
 
     Source: DAPO (arXiv 2503.14476), eq. 8-13 and section 4.1; the paper has no dual clip, its
     released recipe (verl-project/verl-recipe:dapo) has one at 10, followed here; None is the paper.
@@ -52,7 +51,7 @@ def dapo(
     return Algorithm(
         name="dapo",
         reward_shaping=(penalty,) if overlong == "penalty" else (),
-        group_filter=DropUniformGroups(max_rounds=max_rounds) if dynamic_sampling else None,
+        group_filter=DropUniformGroups(refill=True) if dynamic_sampling else None,
         advantage=GroupRelative(scale="group"),
         sample_filters=(DropTruncated(),) if overlong == "filter" else (),
         bounds=ConstantBounds(clip_low, clip_high),
