@@ -61,6 +61,9 @@ def prepare(
     view = _start(algorithm, batch, normaliser, generator, found)
     if Stat.LOGPROBS in algorithm.prepare_requires:
         view = _with_ratio(algorithm, view, ask)
+    else:
+        for slot in (algorithm.bounds, *algorithm.late_transforms):
+            ask(slot, view)
     later = (algorithm.surrogate, *algorithm.token_weights, *algorithm.behaviour)
     for slot in (*later, *algorithm.regularisers):
         ask(slot, view)

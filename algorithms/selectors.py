@@ -176,5 +176,7 @@ class RowQuantile(Selector):
     def choose(self, view: View, state: Any = None) -> Tensor:
         """Return bool [B, T]."""
         score_BT = masked.fill(read(view, self.score), view.valid_BT, math.nan)
+        if not score_BT.numel():
+            return view.valid_BT
         limit_B1 = torch.nanquantile(score_BT, self.quantile, -1, keepdim=True)
         return view.valid_BT & (score_BT > limit_B1)
