@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from agentrl.algorithms.log_entropy import (
     log_entropy_statistics,
     scaled_log_entropy,
 )
+from agentrl.algorithms.prompt_augmentation import PromptAugmentation
 from agentrl.algorithms.strategies import (
     Branching,
     Drpo,
@@ -270,7 +272,30 @@ def rollin_mask(case: Case) -> Result:
     )
 
 
+def format_reward(case: Case) -> Result:
+    """Format scores of all templates the file names."""
+    templates, texts = PromptAugmentation(), case.inputs["texts"]
+    return Result(
+        {
+            "reward": {
+                name: [templates.get(name).format_score(text) for text in texts]
+                for name in case.outputs["reward"]
+            }
+        }
+    )
+
+
+def template_choice(case: Case) -> Result:
+    """Templates by the official draws; ours are a hash of the prompt."""
+    templates = PromptAugmentation()
+    ordered = [templates.get(name).name for name in case.inputs["template_names_in_order"]]
+    draws = random.Random(case.config["python_random_seed"])
+    return Result({"chosen": [draws.choice(ordered) for _ in range(case.inputs["n_items"])]})
+
+
 ADAPTERS: dict[tuple[str, str], Adapter] = {
+    ("prompt_aug", "format_reward"): format_reward,
+    ("prompt_aug", "template_choice"): template_choice,
     ("arpo", "reward"): reward,
     ("hapo", "adaptive_temperature"): adaptive_temperature,
     ("cure", "critical_token"): critical_token,
