@@ -86,7 +86,7 @@ class AnchoredEntropy:
         entropy_BT = view.stat(entropy)
         if self.anchor is None:
             return torch.zeros_like(entropy_BT)
-        gap = view.state(self) - self.anchor
+        gap: Tensor = view.state(self) - self.anchor
         peaks_BT = self.peaks(entropy).choose(view)
         tokens_B1, peaks_B1 = (
             chosen_BT.sum(-1, keepdim=True).to(entropy_BT.dtype) + masked.COUNT_EPSILON
