@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.anchors import anchor_groups, clusters
-from agentrl.algorithms.batch import Batch
+from agentrl.algorithms.batch import Batch, Normaliser, Stat
+from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.entropy_balance import EntropyAwareAdvantage, EntropyBalancedClip
+from agentrl.algorithms.entropy_steps import EntropyStepPenalty, phase_weight, step_penalty
 from agentrl.algorithms.estimate import estimate_advantages
 from agentrl.algorithms.invalid_actions import PENALTIES
+from agentrl.algorithms.loss import policy_loss
+from agentrl.algorithms.slots import Surrogate
 from agentrl.algorithms.step_advantages import GroupInGroup
 from agentrl.algorithms.steps import discounted_returns, steps
+from agentrl.algorithms.surrogates import PPOClip
+from tests.golden.adapters_loss import evaluate, spec
+from tests.golden.adapters_loss import rows as loss_rows
 from tests.golden.case import Adapter, Case, Result
 
 
@@ -104,8 +114,149 @@ def gigpo(case: Case) -> Result:
     return Result({"advantages": advantages, "returns": advantages})
 
 
+def entropy_penalty(case: Case) -> Result:
+    """EPO's step penalty; the official function has no mask, so every column counts."""
+    config, entropy = case.config, case.tensor("entropy")
+    values = _averaged(config, entropy)
+    profile = case.tensor("entropy_history_mean_per_turn")
+    reference = profile[torch.tensor(case.inputs["rollout_step"])].unsqueeze(-1)
+    low, high = config["min_ratio"], config["max_ratio"]
+    alpha = float(config["out_range_penalty"])
+    penalty = step_penalty(values, reference, low, high, alpha)
+    within = step_penalty(values, reference, low, high, 1.0)
+    return Result({"penalty": penalty, "within_range_ratio": 1 - within.mean()})
+
+
+def _averaged(config: Mapping[str, Any], entropy: Tensor) -> Tensor:
+    if config.get("mask_mode", "token") == "token":
+        return entropy
+    return entropy.mean(-1, keepdim=True).expand_as(entropy)
+
+
+def phase_weights(case: Case) -> Result:
+    """EPO's weight by epoch."""
+    steps_in_all = int(case.config.get("max_epochs", 150))
+    return Result({"weights": [phase_weight(k, steps_in_all) for k in case.inputs["epochs"]]})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaddedRows(EntropyStepPenalty):
+    """`seq` as released: the mean takes in the entropies at padding, given here."""
+
+    entropies: tuple[tuple[float, ...], ...] = ()
+
+    def penalty(self, batch: Batch) -> Tensor:
+        given = torch.tensor(self.entropies, dtype=torch.float64)
+        profile = torch.tensor(self.profile, dtype=torch.float64)
+        mean = _averaged({"mask_mode": "seq"}, given)
+        reference = profile[batch.turns_BT.amax(-1, keepdim=True)]
+        found = step_penalty(mean, reference, self.kappa_low, self.kappa_high, self.alpha)
+        return found * (phase_weight(batch.step, self.schedule_steps) if self.phase else 1.0)
+
+
+def _corridor(case: Case) -> EntropyStepPenalty:
+    config = case.config
+    settings: dict[str, Any] = {
+        "weight": float(config["entropy_coeff"]),
+        "kappa_low": float(config["min_ratio"]),
+        "kappa_high": float(config["max_ratio"]),
+        "alpha": float(config["out_range_penalty"]),
+        "smooth_weight": float(config.get("entropy_smooth_coeff", 1.0)),
+        "phase": bool(config.get("enable_smooth_weights", True)),
+        "schedule_steps": int(config.get("max_epochs", 150)),
+        "first_turn": int(config.get("max_step", 50)) // 2,
+        "averaging": config.get("loss_agg_mode", "token-mean"),
+        "profile": tuple(case.inputs["entropy_history_mean_per_turn"]),
+    }
+    if config.get("mask_mode", "token") == "token":
+        return EntropyStepPenalty(**settings)
+    return PaddedRows(**settings, entropies=tuple(map(tuple, case.inputs["entropy"])))
+
+
+def epo_loss(case: Case) -> Result:
+    """EPO's loss as released, with its gradients."""
+    batch, corridor = loss_rows(case), _corridor(case)
+    entropy = batch.stats[Stat.ENTROPY_GRAD].requires_grad_()
+    turns = torch.tensor(case.inputs["rollout_step"]).unsqueeze(-1)
+    batch = replace(
+        batch,
+        step=int(case.config.get("epoch", 0)),
+        turns_BT=torch.where(batch.valid_BT, turns, -1),
+    ).with_stats({Stat.OLD_ENTROPY: entropy.detach()})
+    terms: dict[str, Any] = {"pg_loss": ()}
+    bonus = replace(corridor, smooth_weight=0.0)
+    terms |= {"entropy": (bonus,), "policy_loss": (corridor,)}
+    algorithm = _clipped(case, PPOClip(float(case.config.get("clip_ratio_c", 3.0))))
+    normaliser = official_counts(case, batch)
+    values = {
+        name: policy_loss(replace(algorithm, regularisers=term), batch, normaliser).value
+        for name, term in terms.items()
+    }
+    found = torch.autograd.grad(values["policy_loss"], [batch.stats[Stat.LOGPROBS], entropy])
+    weight = corridor.weight or 1.0
+    outputs = {
+        "pg_loss": values["pg_loss"],
+        "policy_loss": values["policy_loss"],
+        "entropy_mean": (values["pg_loss"] - values["entropy"]) / weight,
+        "penalty_mean": (values["policy_loss"] - values["entropy"])
+        / (weight * (corridor.smooth_weight or 1.0)),
+        "phase_weight": (
+            phase_weight(batch.step, corridor.schedule_steps) if corridor.phase else 1.0
+        ),
+        "grad_log_prob": found[0],
+        "grad_entropy": found[1],
+    }
+    return Result(outputs)
+
+
+def official_counts(case: Case, batch: Batch) -> Normaliser:
+    """Return counts as verl-agent has them: all rows, and none for `sum-norm`."""
+    mode = case.config.get("loss_agg_mode", "token-mean")
+    rows = 1 if mode == "seq-mean-token-sum-norm" else len(batch.mask_BT)
+    return replace(Normaliser.of(batch.mask_BT), sequences=rows)
+
+
+def _clipped(case: Case, surrogate: Surrogate) -> Algorithm:
+    config = case.config
+    both = config.get("cliprange", config.get("clip_ratio", 0.2))
+    low = config.get("cliprange_low", config.get("clip_ratio_low"))
+    high = config.get("cliprange_high", config.get("clip_ratio_high"))
+    return spec(
+        bounds=ConstantBounds(both if low is None else low, both if high is None else high),
+        surrogate=surrogate,
+        aggregation=Aggregation(config.get("loss_agg_mode", "token-mean")),
+    )
+
+
+def aepo_loss(case: Case) -> Result:
+    """AEPO's loss with its two switches; the file is one optimiser batch."""
+    config, batch = case.config, loss_rows(case)
+    batch = batch.with_stats({Stat.ENTROPY: case.tensor("entropy")})
+    dual = float(config.get("clip_ratio_c", 3.0))
+    balanced = config.get("enable_entropy_balanced_clipping", True)
+    surrogate = EntropyBalancedClip(dual) if balanced else PPOClip(dual)
+    aware = EntropyAwareAdvantage() if config.get("enable_entropy_balanced_advantage") else None
+    algorithm = replace(
+        _clipped(case, surrogate), late_transforms=() if aware is None else (aware,)
+    )
+    loss, gradient, numbers = evaluate(algorithm, batch, official_counts(case, batch))
+    return Result(
+        {
+            "pg_loss": loss,
+            "grad_log_prob": gradient,
+            "pg_clipfrac": numbers["clip/high"] + numbers["clip/low"],
+            "pg_clipfrac_lower": numbers["clip/dual"],
+            "ppo_kl": numbers["kl_old/k1"],
+        }
+    )
+
+
 ADAPTERS: dict[tuple[str, str], Adapter] = {
     ("gigpo", "step_discounted_returns"): step_returns,
     ("gigpo", "build_step_group"): step_groups,
     ("gigpo", "outcome_advantage"): gigpo,
+    ("epo", "entropy_penalty"): entropy_penalty,
+    ("epo", "phase_weight"): phase_weights,
+    ("epo", "policy_loss"): epo_loss,
+    ("aepo", "policy_loss"): aepo_loss,
 }
