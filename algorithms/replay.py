@@ -52,6 +52,19 @@ def warmup_weight(step: int, coefficient: float, steps: int) -> float:
     return coefficient * (1 - math.cos(math.pi * share)) / 2
 
 
+def recalibrate(
+    reward: float,
+    mask_T: Tensor,
+    mean: float,
+    std: float,
+    scale: str = "none",
+    epsilon: float = EPSILON,
+) -> Tensor:
+    """Return A~ [T] of a row: R - b, or (R - b) / (s + epsilon) with `scale="median"`."""
+    divisor = std + epsilon if scale == "median" else 1.0
+    return (reward - mean) / divisor * mask_T
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
     """Settings of a replay buffer and of the loss on what it gives back.
@@ -288,11 +301,12 @@ class ReplayBuffer(Generic[Payload]):
     def recalibrated(self) -> list[Entry[Payload]]:
         """Return the stored rows that still do better than usual, with advantages to train with."""
         mean, std = self.baseline
-        scale = std + EPSILON if self.settings.scale == "median" else 1.0
         decay, found = self.settings.weight_decay, []
         for entry in self.entries():
-            advantages_T = (entry.reward - mean) / scale * entry.mask_T
-            if decay is not None:
+            if decay is None:
+                scale = self.settings.scale
+                advantages_T = recalibrate(entry.reward, entry.mask_T, mean, std, scale)
+            else:
                 advantages_T = decay * entry.advantages_T
             total = float(advantages_T.sum())
             if total > 0 or (total == 0 and self.settings.keep == "not-negative"):

@@ -138,11 +138,15 @@ def _compare(
 
 
 def _irregular(wanted: Any) -> bool:
-    """Return whether a list holds mappings, gaps or lists of different lengths."""
+    """Return whether a list holds mappings, gaps, lists of different lengths, or lists and numbers.
+
+    So it does if a list in it does.
+    """
     if not isinstance(wanted, list):
         return False
-    lengths = {len(row) for row in wanted if isinstance(row, list)}
-    return len(lengths) > 1 or any(row is None or isinstance(row, Mapping) for row in wanted)
+    lengths = {len(row) if isinstance(row, list) else -1 for row in wanted}
+    odd = any(row is None or isinstance(row, Mapping) or _irregular(row) for row in wanted)
+    return odd or len(lengths) > 1
 
 
 def _numbers(value: Any) -> Any:
