@@ -158,10 +158,10 @@ class BestMinusSecond:
         """Set the advantages."""
         returns_B, counted_B = batch.returns_B.double(), counted_rows(batch)
         live_B = batch.valid_BT.any(-1)
-        best_B = _group_max(batch.groups_B, returns_B, counted_B)
+        best_B = group_max(batch.groups_B, returns_B, counted_B)
         top_B = live_B & (returns_B == best_B)
         bests_B = group_sum(batch.groups_B, (counted_B & top_B).long())
-        second_B = _group_max(batch.groups_B, returns_B, counted_B & ~top_B)
+        second_B = group_max(batch.groups_B, returns_B, counted_B & ~top_B)
         lone_B = (bests_B > 1) | second_B.isinf()
         lead_B = torch.where(top_B & ~lone_B, best_B - second_B, 0.0)
         if self.scale == "group":
@@ -169,7 +169,7 @@ class BestMinusSecond:
         return spread(batch, lead_B)
 
 
-def _group_max(groups_B: Tensor, values_B: Tensor, chosen_B: Tensor) -> Tensor:
+def group_max(groups_B: Tensor, values_B: Tensor, chosen_B: Tensor) -> Tensor:
     """Return the largest of the chosen values of each row's group [B]; -inf where none is."""
     unique, index_B = torch.unique(groups_B, return_inverse=True)
     values_B = torch.where(chosen_B, values_B, -math.inf)
