@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from agentrl.analysis.self_critique import (
+    min_k,
+    min_k_plus_plus,
+    peak,
+    perplexity,
+    recall_ratio,
+    self_critique_score,
+)
 from agentrl.engines.base import Completion, Engine, SamplingParams
 from agentrl.envs.prompts import is_step_prompt
 from agentrl.errors import EnvironmentFailure
@@ -22,6 +31,7 @@ from agentrl.rollout.workers import EnvPool
 from agentrl.tokens import ContextMode, Conversation
 from agentrl.types import Task
 
+MAIN = "Self-Critique"
 CRITIQUE = (
     "\n\nSomebody has answered this before, rightly or wrongly:\n<answer>\n{answer}\n</answer>\n"
     "Find an answer by a line of thought of your own that differs from theirs, and give it now:"
@@ -186,3 +196,35 @@ def moments(
     square_M = (logs_MV.exp() * logs_MV**2).sum(-1)
     deviation_M = (square_M - mean_M**2).clamp(min=1e-6).sqrt()
     return mean_M.tolist(), deviation_M.tolist()
+
+
+def detector_scores(
+    answers: Answers, model: nn.Module, *, baselines: bool = False
+) -> dict[str, float]:
+    """Return the score of every detector, turned so that high says: trained on.
+
+    Args:
+        answers: to one question, with all that the baselines need where they are wanted.
+        model: that gave them.
+        baselines: score the detectors it is compared with, too.
+
+    Returns:
+        By name of the detector; NaN where one has nothing to say.
+    """
+    first, second = answers.first, answers.critique
+    found = {
+        MAIN: math.nan if second is None else self_critique_score(first.entropies, second.entropies)
+    }
+    if not baselines:
+        return found
+    changed = answers.perturbed
+    mean, deviation = moments(model, answers.prompt, first.ids)
+    found["perplexity (negative)"] = -perplexity(first.logprobs)
+    found["Min-20%"] = min_k(first.logprobs)
+    found["Min-20%++"] = min_k_plus_plus(first.logprobs, mean, deviation)
+    found["Recall"] = recall_ratio(changed.logprobs, first.logprobs) if changed else math.nan
+    found["CDD"] = peak(first.ids, [sample.ids for sample in answers.samples])
+    found["entropy, changed prompt"] = (
+        self_critique_score(first.entropies, changed.entropies) if changed else math.nan
+    )
+    return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from agentrl.analysis.policy_cliff import TIE, bandit_diagnostic, best, clusters, mean_rewards
+from agentrl.analysis.policy_cliff import TIE, clusters, mean_rewards
 from agentrl.analysis.result import Analysis, Table
-from agentrl.analysis.source import Numbers, Run, require
+from agentrl.analysis.sensitivity import Change, Cliff, Group, sensitivity
+from agentrl.analysis.source import Run, require
 from agentrl.errors import ConfigError, DataError, unknown_name
 from agentrl.training.curves import Curve, Plot
 from agentrl.tree import Episode, Tree
@@ -48,47 +49,15 @@ class Options:
         require(self.alpha > 0, "alpha", self.alpha, "greater than 0")
         require(self.tolerance >= 0, "tolerance", self.tolerance, "at least 0")
 
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A group in clusters of equal meaning, in order of first appearance.
-
-    Attributes:
-        rewards: mean reward of each cluster [N].
-        dropped: the same without the component `Options.drop`; None where none is dropped.
-    """
-
-    rewards: Numbers
-    dropped: Numbers | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cliff:
-    """Means over the groups of a step, and over noise vectors.
-
-    Attributes:
-        groups: groups with an episode that counts.
-        clusters: mean number of clusters.
-        uniform: share of groups whose clusters all have the same reward; they teach nothing.
-        degenerate: share of groups in which two or more clusters share the top reward.
-        contested: the same among the groups that are not uniform; NaN without any.
-        flips: share of groups whose first best cluster is another one after the change.
-        contested_flips: the same among the groups that are not uniform; NaN without any.
-        tv_hard: total variation between greedy policies before and after.
-        tv_soft: between Boltzmann policies.
-        bound: what the theorem allows `tv_soft` to be, at most 1.
-    """
-
-    groups: int
-    clusters: float
-    uniform: float
-    degenerate: float
-    contested: float
-    flips: float
-    contested_flips: float
-    tv_hard: float
-    tv_soft: float
-    bound: float
+    def change(self) -> Change:
+        """Return what is done to the rewards."""
+        return Change(
+            noise=self.noise,
+            draws=self.draws,
+            seed=self.seed,
+            alpha=self.alpha,
+            tolerance=self.tolerance,
+        )
 
 
 def analyse(run: Run, options: Options) -> Analysis:
@@ -102,17 +71,17 @@ def analyse(run: Run, options: Options) -> Analysis:
     saved = [(step, groups) for step, groups in saved if groups]
     if not saved:
         raise DataError("The saved rollouts hold no episode that counts.")
-    steps = {step: cliff(groups, options, options.noise, step) for step, groups in saved}
+    change = options.change()
+    steps = {step: sensitivity(groups, change, stream=step) for step, groups in saved}
     everything = [group for _, groups in saved for group in groups]
-    total = cliff(everything, options, options.noise)
+    total = sensitivity(everything, change)
     sizes = [options.noise * factor for factor in SWEEP] if options.drop is None else []
-    sweep = {size: cliff(everything, options, size) for size in sizes}
-    change = f"noise up to {options.noise:g}"
+    sweep = {size: sensitivity(everything, replace(change, noise=size)) for size in sizes}
+    done = f"noise up to {options.noise:g}"
     if options.drop is not None:
-        change = f"{options.weight:g} x {options.drop} taken off"
-    rows = [_row(step, found) for step, found in steps.items()]
-    tables = [Table(f"Per step, {change}, alpha {options.alpha:g}", _COLUMNS, rows)]
-    tables[0] = Table(tables[0].title, _COLUMNS, [*rows, _row("all", total)])
+        done = f"{options.weight:g} x {options.drop} taken off"
+    rows = [*(_row(step, found) for step, found in steps.items()), _row("all", total)]
+    tables = [Table(f"Per step, {done}, alpha {options.alpha:g}", _COLUMNS, rows)]
     if sweep:
         swept = [_row(f"{size:g}", found) for size, found in sweep.items()]
         tables.append(Table("All steps, by size of noise", ["noise", *_COLUMNS[1:]], swept))
@@ -129,64 +98,6 @@ def analyse(run: Run, options: Options) -> Analysis:
             "sweep": [{"noise": size, **asdict(found)} for size, found in sweep.items()],
         },
     )
-
-
-def cliff(groups: Sequence[Group], options: Options, noise: float, step: int = 0) -> Cliff:
-    """Return the numbers of some groups under noise of a size, or without a component.
-
-    Args:
-        groups: at least one.
-        options: of the tool.
-        noise: size of the noise; without meaning where a component is dropped.
-        step: the noise of every step is another one.
-    """
-    rng = np.random.default_rng([options.seed, step])
-    sums, count = np.zeros(3), 0
-    flips = np.zeros(len(groups))
-    for index, group in enumerate(groups):
-        for changed in _changes(group, options, noise, rng):
-            found = bandit_diagnostic(
-                group.rewards, changed, alpha=options.alpha, tolerance=options.tolerance
-            )
-            sums += [found.tv_hard, found.tv_soft, min(found.soft_bound, 1.0)]
-            flipped = _first_best(group.rewards, options) != _first_best(changed, options)
-            flips[index] += flipped
-            count += 1
-    tied = [int(best(group.rewards, options.tolerance).sum()) for group in groups]
-    flat = [number == len(group.rewards) for number, group in zip(tied, groups, strict=True)]
-    degenerate = np.array([number > 1 for number in tied])
-    contested = ~np.array(flat)
-    flips /= options.draws if options.drop is None else 1
-    return Cliff(
-        groups=len(groups),
-        clusters=sum(len(group.rewards) for group in groups) / len(groups),
-        uniform=sum(flat) / len(groups),
-        degenerate=float(degenerate.mean()),
-        contested=_mean(degenerate[contested]),
-        flips=float(flips.mean()),
-        contested_flips=_mean(flips[contested]),
-        tv_hard=float(sums[0]) / count,
-        tv_soft=float(sums[1]) / count,
-        bound=float(sums[2]) / count,
-    )
-
-
-def _mean(values: np.ndarray[Any, Any]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def _first_best(rewards: Numbers, options: Options) -> int:
-    return int(np.argmax(best(rewards, options.tolerance)))
-
-
-def _changes(
-    group: Group, options: Options, noise: float, rng: np.random.Generator
-) -> Iterator[Numbers]:
-    if group.dropped is not None:
-        yield group.dropped
-        return
-    for _ in range(options.draws):
-        yield group.rewards + rng.uniform(-noise, noise, len(group.rewards))
 
 
 def _groups(trees: Sequence[Tree], options: Options) -> list[Group]:
@@ -219,9 +130,9 @@ _COLUMNS = (
     "clusters",
     "uniform",
     "degenerate",
-    "of the others",
+    "deg. of others",
     "flips",
-    "of the others",
+    "flips of others",
     "TV greedy",
     "TV soft",
     "bound",

@@ -13,24 +13,15 @@ from typing import Any
 import torch
 
 from agentrl import assembly
-from agentrl.analysis.answers import Answers, Asker, moments, questions
+from agentrl.analysis.answers import MAIN, Asker, detector_scores, questions
 from agentrl.analysis.detection import detection_quality, roc
 from agentrl.analysis.result import Analysis, Cell, Table
-from agentrl.analysis.self_critique import (
-    min_k,
-    min_k_plus_plus,
-    peak,
-    perplexity,
-    recall_ratio,
-    self_critique_score,
-)
 from agentrl.analysis.source import Run, require
 from agentrl.errors import ConfigError, DataError, unknown_name
 from agentrl.evaluation.checkpoint import locate
 from agentrl.training.curves import Curve, Plot
 from agentrl.types import Task
 
-MAIN = "Self-Critique"
 SHOWN = 10
 """Tasks shown at either end of the ranking."""
 
@@ -162,7 +153,11 @@ async def _score(
         await engine.close()
     label = {id(task): number for task, number in labelled}
     scored = [
-        Scored(one.question.task.id, label[id(one.question.task)], _scores(one, module, options))
+        Scored(
+            one.question.task.id,
+            label[id(one.question.task)],
+            detector_scores(one, module, baselines=options.baselines),
+        )
         for one in answers
         if one is not None
     ]
@@ -172,27 +167,6 @@ async def _score(
     if full := sum(one is None for one in answers):
         notes.append(f"The prompts of {full} tasks fill the context; they are left out.")
     return scored, notes
-
-
-def _scores(answers: Answers, model: Any, options: Options) -> dict[str, float]:
-    """Return the score of every detector, turned so that high says: trained on."""
-    first, second = answers.first, answers.critique
-    found = {
-        MAIN: math.nan if second is None else self_critique_score(first.entropies, second.entropies)
-    }
-    if not options.baselines:
-        return found
-    changed = answers.perturbed
-    mean, deviation = moments(model, answers.prompt, first.ids)
-    found["perplexity (negative)"] = -perplexity(first.logprobs)
-    found["Min-20%"] = min_k(first.logprobs)
-    found["Min-20%++"] = min_k_plus_plus(first.logprobs, mean, deviation)
-    found["Recall"] = recall_ratio(changed.logprobs, first.logprobs) if changed else math.nan
-    found["CDD"] = peak(first.ids, [sample.ids for sample in answers.samples])
-    found["entropy, changed prompt"] = (
-        self_critique_score(first.entropies, changed.entropies) if changed else math.nan
-    )
-    return found
 
 
 def _quality(scored: Sequence[Scored], name: str) -> Any:
@@ -243,8 +217,15 @@ def _plots(scored: Sequence[Scored]) -> list[Plot]:
     curves = [_roc_curve(scored, name) for name in scored[0].scores]
     if any(curve.points for curve in curves):
         chance = Curve("chance", [(0.0, 0.0), (1.0, 1.0)], style="dashed")
-        labels = {"x_label": "false positive rate", "y_label": "true positive rate"}
-        plots.append(Plot(curves=[*curves, chance], title="ROC", bounds=(0.0, 1.0), **labels))
+        plots.append(
+            Plot(
+                curves=[*curves, chance],
+                title="ROC",
+                bounds=(0.0, 1.0),
+                x_label="false positive rate",
+                y_label="true positive rate",
+            )
+        )
     return plots
 
 
