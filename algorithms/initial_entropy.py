@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InitialEntropy:
-    """Controller: switches `EntropyFilter` off where the first rollout's entropy is above its limit.
+    """Controller: switches `EntropyFilter` off if the first rollout's entropy is above its limit.
 
     The entropy is the mean over episodes of the mean over their tokens.
 
