@@ -1,4 +1,4 @@
-"""GSPO: one importance ratio per sequence."""
+"""GSPO and LUSPO: one importance ratio per sequence."""
 
 from __future__ import annotations
 
@@ -38,4 +38,29 @@ def gspo(
         bounds=ConstantBounds(clip_low, clip_high),
         regularisers=regularisers(kl_coefficient, "k3", entropy_coefficient),
         aggregation=Aggregation(Mode.SEQ_MEAN_TOKEN_MEAN),
+    )
+
+
+@method(family="policy-loss", source="LUSPO (huggingface/trl)", provenance="official vectors")
+def luspo(
+    *,
+    clip_low: float = 2e-3,
+    clip_high: float = 2.5e-3,
+    kl_coefficient: float = 0.0,
+    entropy_coefficient: float = 0.0,
+) -> Algorithm:
+    """LUSPO: GSPO in which a long sequence counts by its tokens, so length is not penalised.
+
+    J = 1/D sum_i n_i min(s_i A_i, clip(s_i) A_i), s_i as in GSPO, n_i the tokens of row i.
+
+    Source: huggingface/trl (`loss_type="luspo"`, sequence-level importance sampling), clip range
+    from its documentation of the paper.
+    """
+    return Algorithm(
+        name="luspo",
+        advantage=GroupRelative(scale="group"),
+        ratio=SequenceRatio(per_token=False),
+        bounds=ConstantBounds(clip_low, clip_high),
+        regularisers=regularisers(kl_coefficient, "k3", entropy_coefficient),
+        aggregation=Aggregation(Mode.SEQ_MEAN_TOKEN_SUM),
     )
