@@ -153,12 +153,14 @@ def measure(
     targets_M: Tensor,
     *,
     temperature: float = 1.0,
+    chunk: int | None = None,
 ) -> Tensor:
     """Return a statistic of each token's distribution [M], differentiable as `predict` is.
 
     Chunks of logits are computed again in the backward pass, so none is kept.
     """
-    chunk = max(16, _CHUNK_ELEMENTS // weight_Vd.shape[0])
+    if chunk is None:
+        chunk = max(16, _CHUNK_ELEMENTS // weight_Vd.shape[0])
 
     def part(hidden: Tensor, targets: Tensor) -> Tensor:
         return statistic.of_logits(_logits(hidden, weight_Vd, 1.0 / temperature), targets)

@@ -114,15 +114,28 @@ def all_hidden_states(
             raise ConfigError(
                 f"The algorithm reads layer {layer}, but the model has {count}, numbered from 0."
             )
+    inner: dict[int, Tensor] = {}
+    hooks = [_keep_output(model, layer, inner) for layer in layers]
     # A four-dimensional mask is passed through untouched, so no mask is ever built.
     mask = torch.empty((1, 1, 1, 1), device=ids_N.device)
-    out = model.model(  # type: ignore[operator]
-        input_ids=ids_N[None],
-        position_ids=positions_N[None],
-        attention_mask=mask,
-        use_cache=False,
-        attention_context=context,
-        output_hidden_states=bool(layers),
-    )
-    inner = {layer: out.hidden_states[layer + 1][0] for layer in layers}  # 0 are the embeddings
+    try:
+        out = model.model(  # type: ignore[operator]
+            input_ids=ids_N[None],
+            position_ids=positions_N[None],
+            attention_mask=mask,
+            use_cache=False,
+            attention_context=context,
+        )
+    finally:
+        for hook in hooks:
+            hook.remove()
     return out.last_hidden_state[0], inner
+
+
+def _keep_output(model: nn.Module, layer: int, found: dict[int, Tensor]) -> Any:
+    """Put a layer's output into `found` as it is computed; the model's own list ends normed."""
+
+    def keep(module: nn.Module, given: Any, output: Any) -> None:
+        found[layer] = (output[0] if isinstance(output, tuple) else output)[0]
+
+    return model.model.layers[layer].register_forward_hook(keep)  # type: ignore[index, union-attr]

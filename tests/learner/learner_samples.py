@@ -44,7 +44,7 @@ def tiny_model(
     """A random model with larger weights than the initialiser's, so that attention matters."""
     config_class, model_class, fields = FAMILIES[family]
     torch.manual_seed(0)
-    model = model_class(config_class(**SHAPE, **fields, **extra))
+    model = model_class(config_class(**{**SHAPE, **fields, **extra}))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() >= 2:
