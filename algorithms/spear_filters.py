@@ -94,7 +94,8 @@ class QualityMask:
                 invalid_BT = batch.need("invalid_BT") & batch.valid_BT
                 bad_S = bad_S | (index.sum(invalid_BT.double()) > 0)
             keep_BT = ~index.spread(bad_S.double()).bool()
-        return keep_BT & ~batch.need("unreadable_B").unsqueeze(-1)
+        readable_B: Tensor = ~batch.need("unreadable_B")
+        return keep_BT & readable_B.unsqueeze(-1)
 
     def __call__(self, batch: Batch) -> Batch:
         """Mask the rest."""
@@ -113,7 +114,7 @@ class QualityMask:
 
     def _hopeless(self, batch: Batch) -> Tensor:
         """Return bool [B]: episodes that were cut off, or have no final answer."""
-        bad_B = batch.need("truncated_B").bool()
+        bad_B: Tensor = batch.need("truncated_B").bool()
         return bad_B | (batch.need("answers_B") < 0) if self.incomplete else bad_B
 
 

@@ -9,6 +9,7 @@ from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.checks import one_of
 from agentrl.algorithms.registry import factory, method
 from agentrl.algorithms.regularisers import regularisers
+from agentrl.algorithms.slots import BatchStep
 from agentrl.algorithms.spear_filters import KeepMostVaried, QualityMask
 from agentrl.algorithms.surrogates import PPOClip
 
@@ -50,9 +51,8 @@ def dr_bot(
     """
     one_of("base", base, ("grpo", "gigpo"))
     one_of("scale", scale, ("group", "none"))
-    if base == "grpo":
-        advantage = GroupRelative(scale=scale)
-    else:
+    advantage: BatchStep = GroupRelative(scale=scale)
+    if base == "gigpo":
         mode = "mean_norm" if scale == "none" else "mean_std_norm"
         advantage = factory("gigpo")(step_weight=step_weight, gamma=gamma, mode=mode).advantage
     mask = QualityMask(form=form, max_tokens=max_turn_tokens)

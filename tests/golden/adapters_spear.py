@@ -17,14 +17,8 @@ from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.episodes import episode_sum
 from agentrl.algorithms.log_ratio_penalty import LogRatioPenalty
 from agentrl.algorithms.rankings import TopFraction
-from agentrl.algorithms.replay import (
-    Entry,
-    Replay,
-    ReplayBuffer,
-    group_scores,
-    recalibrate,
-    warmup_weight,
-)
+from agentrl.algorithms.replay import Replay, warmup_weight
+from agentrl.algorithms.replay_buffer import Entry, ReplayBuffer, group_scores, recalibrate
 from agentrl.algorithms.scores import Covariance
 from agentrl.algorithms.spear_filters import KeepMostVaried, has_action, is_repetitive
 from agentrl.algorithms.spear_rewards import ToolCallReward
