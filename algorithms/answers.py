@@ -160,10 +160,11 @@ def _actions(batch: Batch) -> list[Hashable]:
 
 def _members(batch: Batch, episode_B: Tensor) -> Iterator[list[int]]:
     """Yield the counted episodes of each group, in the order they were sampled."""
-    live_B = batch.valid_BT.any(-1)
-    index_B = batch.index_B if batch.index_B is not None else torch.arange(len(live_B))
+    live = batch.valid_BT.any(-1).tolist()
+    index_B = torch.arange(len(live)) if batch.index_B is None else batch.index_B.cpu()
+    groups, episodes = batch.groups_B.tolist(), episode_B.tolist()
     found: dict[int, dict[int, None]] = {}
-    for row in torch.argsort(index_B.cpu()).tolist():
-        if live_B[row]:
-            found.setdefault(int(batch.groups_B[row]), {})[int(episode_B[row])] = None
-    yield from (list(episodes) for episodes in found.values())
+    for row in torch.argsort(index_B).tolist():
+        if live[row]:
+            found.setdefault(groups[row], {})[episodes[row]] = None
+    yield from (list(members) for members in found.values())
