@@ -14,6 +14,7 @@ from torch import Tensor
 
 from agentrl.algorithms.batch import Batch
 from agentrl.algorithms.steps import Steps
+from agentrl.errors import StatisticMissing
 
 MATCHES = ("anchor", "observation", "similarity")
 
@@ -63,10 +64,15 @@ def anchor_groups(batch: Batch, index: Steps, match: str, threshold: float) -> T
         threshold: least similarity, in [0, 1].
 
     Raises:
-        StatisticMissing: the rollout has no such field.
+        StatisticMissing: the rollout has no such field, or no step has an anchor.
     """
     name = "anchors_BT" if match == "anchor" else "observations_BT"
     state_S = index.first(batch.need(name).long())
+    if index.count and bool((state_S < 0).all()):
+        raise StatisticMissing(
+            f"No step has an anchor in `{name}`, so no two states can be found equal; let the "
+            'environment set info["anchor"], or use `match="observation"` or `step_weight=0`.'
+        )
     if match == "similarity":
         state_S = _joined(state_S, index, batch.texts, threshold)
     alone_S = -1 - torch.arange(index.count, device=state_S.device)

@@ -73,6 +73,8 @@ class EntropyStepPenalty:
         profile: mean entropy by turn; set by the controller.
     """
 
+    requires: ClassVar[frozenset[Stat]] = frozenset({Stat.ENTROPY_GRAD, Stat.OLD_ENTROPY})
+    prepare_requires: ClassVar[frozenset[Stat]] = frozenset({Stat.OLD_ENTROPY})
     name: ClassVar[str] = "entropy_corridor"
     weight: float = 0.001
     kappa_low: float = 0.5
@@ -96,9 +98,6 @@ class EntropyStepPenalty:
         in_range("first_turn", self.first_turn, 0)
         one_of("penalty_mode", self.mode, PENALTY_MODES)
         one_of("averaging", self.averaging, AVERAGES)
-
-    requires: ClassVar[frozenset[Stat]] = frozenset({Stat.ENTROPY_GRAD, Stat.OLD_ENTROPY})
-    prepare_requires: ClassVar[frozenset[Stat]] = frozenset({Stat.OLD_ENTROPY})
 
     @property
     def coefficient(self) -> float:

@@ -47,6 +47,11 @@ VARIANTS += [("dapo", {"overlong": "filter"}), ("rloo", {"kl_reward_coefficient"
 VARIANTS += [("siren", {"anchor": 0.3, "peak_quantile": 0.5}), ("lp_reg", {"share": 0.5})]
 VARIANTS += [("lp_reg", {"share": 0.4, "positive_share": 0.6}), ("hapo", {"sign": "official"})]
 VARIANTS += [("dapo", {"overlong_max_tokens": 6, "overlong_buffer_tokens": 4})]
+VARIANTS += [("gigpo", {"match": "similarity", "mode": "mean_std_norm"})]
+VARIANTS += [("gigpo", {"invalid_action_penalty": 0.1, "samples": "episodes"})]
+VARIANTS += [("epo", {"averaging": "turn-mean"}), ("epo", {"base": "ppo"})]
+VARIANTS += [("epo", {"variant": "step", "first_turn": 1, "penalty_mode": "seq"})]
+VARIANTS += [("empg", {"base": "dapo"}), ("aepo", {"advantage_entropy": "old"})]
 VARIANTS += [
     ("bapo", {"positive_share": 0.6, "count_clipped": True}),
     ("clip_b", {"mu": 0.5}),
