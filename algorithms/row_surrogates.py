@@ -39,7 +39,7 @@ class GeometricMean:
         sign_BT, log_BT = torch.sign(view.advantages_BT), view.ratio_BT.log()
         near_BT = torch.clamp(log_BT, view.bounds.low.log(), view.bounds.high.log())
         used_BT = sign_BT * torch.minimum(sign_BT * log_BT, sign_BT * near_BT)
-        count_B = view.valid_BT.sum(-1) + masked.COUNT_EPSILON
+        count_B = view.valid_BT.sum(-1).to(log_BT.dtype) + masked.COUNT_EPSILON
         ratio_B = torch.exp(masked.row_sum(used_BT, view.valid_BT) / count_B)
         loss_B = -masked.row_mean(view.advantages_BT, view.valid_BT) * ratio_B
         return loss_B.unsqueeze(-1).expand_as(view.advantages_BT)

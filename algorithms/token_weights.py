@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agentrl.algorithms import masked
 from agentrl.algorithms.batch import Stat
 from agentrl.algorithms.checks import in_range, one_of
 from agentrl.algorithms.rankings import Band, TopFraction
@@ -75,8 +76,8 @@ class KeepOnly:
     def prepare(self, view: View) -> Any:
         """Return the selector's state and the factor of the kept tokens."""
         state = self.selector.prepare(view)
-        kept = self.selector.choose(view, state).sum().clamp(min=1)
-        return state, view.valid_BT.sum().to(view.advantages_BT.dtype) / kept
+        kept = self.selector.choose(view, state).sum().to(view.advantages_BT.dtype)
+        return state, view.valid_BT.sum() / (kept + masked.COUNT_EPSILON)
 
     def __call__(self, view: View) -> Tensor:
         """Return the weights [B, T]."""

@@ -15,13 +15,17 @@ from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
 from agentrl.algorithms.behaviour import BehaviourWeight
 from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.divergence_surrogates import SequenceGammaPG
 from agentrl.algorithms.filters import Mismatch, RejectionWeight
 from agentrl.algorithms.loss import policy_loss
 from agentrl.algorithms.metrics import report
+from agentrl.algorithms.off_policy_rows import DropOffPolicyRows
+from agentrl.algorithms.rankings import TopQuantile
 from agentrl.algorithms.ratios import SequenceRatio, TokenRatio, UnitRatio
 from agentrl.algorithms.regularisers import EntropyBonus, KLToReference
 from agentrl.algorithms.slots import Surrogate, View, Weight
 from agentrl.algorithms.surrogates import PPOClip, SoftGate, WeightPG
+from agentrl.algorithms.token_weights import KeepOnly
 from tests.golden.adapters_mismatch import keep_tests, weights_of
 from tests.golden.case import Adapter, Case, Result
 
@@ -58,6 +62,8 @@ def rows(case: Case) -> Batch:
     else:
         advantages = case.tensor("sequence_advantages").unsqueeze(-1).expand_as(mask)
     stats = {stat: case.tensor(name) for name, stat in STATS.items() if name in case.inputs}
+    if "entropy" in case.inputs:
+        stats[Stat.ENTROPY] = stats[Stat.OLD_ENTROPY] = stats[Stat.ENTROPY_GRAD]
     stats[Stat.LOGPROBS].requires_grad_()
     return Batch(
         mask_BT=mask,
@@ -184,6 +190,7 @@ def trl(case: Case) -> Result:
         bounds=ConstantBounds(None, high - 1) if cispo else ConstantBounds(low, high),
         surrogate=_trl_surrogate(config),
         behaviour=weights,
+        token_weights=_trl_token_weights(config),
         regularisers=_trl_regularisers(config),
         aggregation=Aggregation(TRL_MODES.get(kind, "token-mean"), length),
     )
@@ -199,7 +206,24 @@ def _trl_surrogate(config: Mapping[str, Any]) -> Surrogate:
             tau_positive=config.get("sapo_temperature_pos", 1.0),
             tau_negative=config.get("sapo_temperature_neg", 1.05),
         )
+    if config["loss_type"] == "vespo":
+        return SequenceGammaPG(
+            shape_positive=config.get("vespo_k_pos", 2.0),
+            rate_positive=config.get("vespo_lambda_pos", 3.0),
+            shape_negative=config.get("vespo_k_neg", 3.0),
+            rate_negative=config.get("vespo_lambda_neg", 2.0),
+        )
     return PPOClip(config.get("delta"))
+
+
+def _trl_token_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    weights: list[Weight] = []
+    if config.get("top_entropy_quantile", 1.0) < 1:
+        selector = TopQuantile(Stat.ENTROPY, config["top_entropy_quantile"])
+        weights.append(KeepOnly(selector=selector))
+    if config.get("off_policy_mask_threshold") is not None:
+        weights.append(DropOffPolicyRows(config["off_policy_mask_threshold"]))
+    return tuple(weights)
 
 
 def _trl_regularisers(config: Mapping[str, Any]) -> tuple[Any, ...]:

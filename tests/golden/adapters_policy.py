@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from agentrl.algorithms import masked
-from agentrl.algorithms.batch import Batch, Normaliser
+from agentrl.algorithms.adaptive_bounds import BalancedBounds, LogBounds
+from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.aggregation import Aggregation
+from agentrl.algorithms.algorithm import Algorithm
+from agentrl.algorithms.batch import Batch, Normaliser, Stat
 from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.divergence_surrogates import DivergencePG, QuadraticPG
+from agentrl.algorithms.estimate import estimate_advantages
 from agentrl.algorithms.log_ratio_penalty import LogRatioPenalty
 from agentrl.algorithms.loss import make_view, prepare
+from agentrl.algorithms.off_policy_rows import DropOffPolicyRows
+from agentrl.algorithms.proximal import KINDS, proximal_logprobs
 from agentrl.algorithms.rankings import TopFraction
+from agentrl.algorithms.ratios import UnitRatio
+from agentrl.algorithms.row_surrogates import GeometricMean
+from agentrl.algorithms.row_weights import RowGeometricMean
 from agentrl.algorithms.scores import Covariance, Score
-from agentrl.algorithms.slots import Weight
-from agentrl.algorithms.surrogates import PPOClip, RatioPG
-from agentrl.algorithms.token_weights import covariance_band
-from tests.golden.adapters_loss import rows, spec, verl, verl_bounds
+from agentrl.algorithms.slots import BatchStep, Weight
+from agentrl.algorithms.statistics import MeanDiscriminator
+from agentrl.algorithms.surrogates import PPOClip, RatioPG, WeightPG
+from agentrl.algorithms.token_filters import ClipByBatch, ClipByVocabulary, LimitSecondMoment
+from agentrl.algorithms.token_weights import Decreasing, KeepOnly, covariance_band
+from tests.golden.adapters_loss import Given, evaluate, rows, spec, trl, verl, verl_bounds
+from tests.golden.adapters_mismatch import rows as rejected
 from tests.golden.case import Adapter, Case, Result
 
 
@@ -71,7 +89,181 @@ def kl_cov(case: Case) -> Result:
     return with_covariance(case, result)
 
 
+def steer(case: Case) -> Result:
+    """The file's `entropy` is that of the old policy."""
+    config = case.config
+    weight = Decreasing(
+        low=config["token_weight_min"],
+        high=config["token_weight_max"],
+        shape="linear" if config["linear"] else "exp",
+    )
+    surrogate = PPOClip(config.get("clip_ratio_c", 3.0))
+    result = verl(case, surrogate=surrogate, token_weights=(weight,))
+    batch = rows(case)
+    weights_BT = masked.fill(weighed(batch, weight), batch.valid_BT)
+    return Result({**result.outputs, "token_weights": weights_BT})
+
+
+def forking_tokens(case: Case) -> Result:
+    """TRL's quantile, or the exact count of the Lp-Reg repository."""
+    config = case.config
+    if "loss_type" in config:
+        return trl(case)
+    selector = TopFraction(Stat.ENTROPY, config["top"])
+    weight = KeepOnly(selector=selector, renormalise=True)
+    return verl(case, surrogate=PPOClip(), token_weights=(weight,))
+
+
+def gmpo(case: Case) -> Result:
+    """verl counts rows without a token in the mean, and bounds the logarithm of the ratio."""
+    config, batch = case.config, rows(case)
+    both = config.get("clip_ratio", 0.2)
+    low, high = config.get("clip_ratio_low", both), config.get("clip_ratio_high", both)
+    weights: tuple[Weight, ...] = ()
+    if "rollout_is_weights" in case.inputs:
+        weights = (RowGeometricMean((Given(case.tensor("rollout_is_weights")),)),)
+    algorithm = spec(
+        bounds=LogBounds(low, high),
+        surrogate=GeometricMean(),
+        behaviour=weights,
+        aggregation=Aggregation("seq-mean-token-mean"),
+    )
+    own = Normaliser.of(batch.mask_BT)
+    normaliser = replace(own, sequences=float(len(batch.mask_BT)))
+    loss, gradient, numbers = evaluate(algorithm, batch, normaliser)
+    metrics = {"actor/ppo_kl": numbers["kl_old/k1"]}
+    return Result({"loss": loss, "grad_log_prob": gradient, "metrics": metrics})
+
+
+def bapo(case: Case) -> Result:
+    """The released code counts clipped tokens at their bound."""
+    config = case.config
+    bounds = BalancedBounds(
+        target=config["adv_ratio_target"],
+        low=config["ratio_lower_start"],
+        low_end=config["ratio_lower_max"],
+        low_step=config["ratio_lower_step"],
+        high=config["ratio_upper_start"],
+        high_end=config["ratio_upper_max"],
+        high_step=config["ratio_upper_step"],
+        count_clipped=True,
+    )
+    result = verl(case, bounds=bounds, surrogate=PPOClip(config.get("clip_ratio_c", 3.0)))
+    batch = rows(case)
+    algorithm = spec(bounds=bounds)
+    prepared = prepare(algorithm, batch)
+    low, high = prepared[bounds]
+    view = make_view(algorithm, batch, Normaliser.of(batch.mask_BT), prepared=prepared)
+    chosen = {
+        "clip_low": low,
+        "clip_high": high,
+        "pos_neg_ratio": bounds.balance(view, low, high),
+    }
+    return Result({**result.outputs, **chosen})
+
+
+def dppo(case: Case) -> Result:
+    """verl calls the bounds of the divergence clip ratios; the kind is in the file's name."""
+    config = case.config
+    both = config.get("clip_ratio", 0.2)
+    kind = "kl" if case.source.endswith("_kl") else "tv"
+    surrogate = DivergencePG(
+        divergence=config.get("divergence", kind),
+        low=config.get("clip_ratio_low", both),
+        high=config.get("clip_ratio_high", both),
+        cap=config.get("clip_ratio_c", 20.0),
+    )
+    result = verl(case, bounds=ConstantBounds(None, None), surrogate=surrogate)
+    batch = rows(case)
+    view = make_view(spec(), batch, Normaliser.of(batch.mask_BT))
+    inside_BT = surrogate.inside(view)
+    capped_BT = inside_BT & (view.ratio_BT > surrogate.cap)
+    metrics = {
+        "actor/pg_clipfrac": masked.mean((~inside_BT).double(), batch.valid_BT),
+        "actor/pg_clipfrac_lower": masked.mean(capped_BT.double(), batch.valid_BT),
+    }
+    return Result({**result.outputs, "metrics": metrics})
+
+
+def dro(case: Case) -> Result:
+    """The quadratic loss."""
+    surrogate = QuadraticPG(case.config["dro_beta"])
+    return verl(case, bounds=ConstantBounds(None, None), surrogate=surrogate)
+
+
+def opsm_mask(case: Case) -> Result:
+    """Which rows TRL keeps."""
+    batch = rows(case)
+    weight = DropOffPolicyRows(case.config["threshold"])
+    view = make_view(spec(ratio=UnitRatio(), surrogate=WeightPG()), batch, _counts(batch))
+    return Result({"keep": weight(view).amin(-1)})
+
+
+def m2po(case: Case) -> Result:
+    """The mask."""
+    batch = rejected(case)
+    return Result({"mask": LimitSecondMoment(case.config["m2_threshold"])(batch).mask_BT})
+
+
+def discriminated(case: Case) -> Result:
+    """Clip_B and Clip_V: group-relative advantages, then the mask."""
+    config, mask_BT = case.config, case.tensor("response_mask")
+    rewards_BT = case.tensor("token_level_rewards")
+    stats: dict[Any, Tensor] = {
+        Stat.OLD_LOGPROBS: case.tensor("log_prob"),
+        Stat.OLD_ENTROPY: case.tensor("entropy"),
+    }
+    step: BatchStep = ClipByBatch(config["mu"])
+    if "nec" in case.inputs:
+        stats[MeanDiscriminator()] = case.tensor("nec")
+        step = ClipByVocabulary(config["mu"], config["max_frac"])
+    batch = Batch(
+        mask_BT=mask_BT,
+        groups_B=case.ids("uid"),
+        episodes_B=torch.arange(len(mask_BT)),
+        returns_B=rewards_BT.sum(-1),
+        turns_BT=torch.zeros_like(mask_BT).long(),
+        stats=stats,
+    )
+    estimator = GroupRelative(scale="group", epsilon=config.get("epsilon", 1e-6))
+    algorithm = Algorithm(name="golden", advantage=estimator)
+    estimated = estimate_advantages(algorithm, batch)
+    mask_BT = step(estimated).mask_BT
+    removed_BT = estimated.mask_BT - mask_BT
+    dropped = masked.mean(removed_BT, batch.valid_BT)
+    outputs = {"advantages": estimated.advantages, "mask": mask_BT}
+    return Result({**outputs, "metrics": {"frac_clipped": dropped}})
+
+
+def proximal(case: Case) -> Result:
+    """AReaL's three stand-ins for the proximal log-probs."""
+    arguments = (
+        case.tensor("log_prob"),
+        case.tensor("rollout_log_prob"),
+        case.tensor("versions").long(),
+        case.config["current_version"],
+    )
+    return Result({kind: proximal_logprobs(*arguments, kind) for kind in KINDS})
+
+
+def _counts(batch: Batch) -> Normaliser:
+    return Normaliser.of(batch.mask_BT)
+
+
 ADAPTERS: dict[tuple[str, str], Adapter] = {
     ("clip_cov", "policy_loss"): clip_cov,
     ("kl_cov", "policy_loss"): kl_cov,
+    ("steer", "policy_loss"): steer,
+    ("forking_tokens", "policy_loss"): forking_tokens,
+    ("gmpo", "policy_loss"): gmpo,
+    ("bapo", "policy_loss"): bapo,
+    ("dppo", "policy_loss"): dppo,
+    ("dro", "policy_loss"): dro,
+    ("vespo", "policy_loss"): trl,
+    ("opsm", "policy_loss"): trl,
+    ("opsm", "mask"): opsm_mask,
+    ("m2po", "mask"): m2po,
+    ("clip_b", "mask"): discriminated,
+    ("clip_v", "mask"): discriminated,
+    ("decoupled_ppo", "proximal_logp_approx"): proximal,
 }
