@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from agentrl.algorithms.batch import Batch, Stat
-from agentrl.algorithms.checks import in_range, one_of
+from agentrl.algorithms.checks import in_range
 from agentrl.algorithms.controllers import Controller
 from agentrl.algorithms.entropy_score import BUCKETS, Triple, buckets
 from agentrl.algorithms.episodes import counted_rows
 from agentrl.algorithms.kl import kl_estimate
-from agentrl.algorithms.labels import CORRECTNESS, reject_self_labels
+from agentrl.algorithms.labels import Truth
 from agentrl.algorithms.semantic import episode_mean
 from agentrl.algorithms.statistics import Statistic
 from agentrl.errors import ConfigError
@@ -35,26 +35,21 @@ class BucketKL:
 
     Attributes:
         betas: coefficient of each bucket, times that of the term.
-        correctness: what counts as right, one of `labels.CORRECTNESS`.
-        allow_self_labels: a made-up label may stand in for the truth.
+        truth: where it learns which episodes are right.
     """
 
     requires: ClassVar[frozenset[Stat]] = frozenset()
     needs_truth: ClassVar[bool] = True
     betas: Triple = (1.0, 1.0, 1.0)
-    correctness: str = "success"
-    allow_self_labels: bool = False
-
-    def __post_init__(self) -> None:
-        one_of("correctness", self.correctness, CORRECTNESS)
+    truth: Truth = field(default_factory=Truth)
 
     def check(self, algorithm: Algorithm) -> None:
         """Raise `ConfigError` if the reward is self-labelled."""
-        reject_self_labels(self, algorithm, allowed=self.allow_self_labels)
+        self.truth.check(self, algorithm)
 
     def __call__(self, batch: Batch) -> Batch:
         """Add the notes."""
-        bucket_B = buckets(batch, self.correctness)
+        bucket_B = buckets(batch, self.truth)
         betas = torch.tensor(self.betas, dtype=torch.float64, device=bucket_B.device)
         return batch.with_notes(kl_weight=betas[bucket_B], bucket=bucket_B)
 

@@ -6,16 +6,16 @@ Source: APO (arXiv 2506.21655); Indolent-Kawhi/View-R1.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from agentrl.algorithms.batch import Batch, Stat
-from agentrl.algorithms.checks import in_range, one_of
+from agentrl.algorithms.checks import in_range
 from agentrl.algorithms.episodes import episode_sum, group_statistics
-from agentrl.algorithms.labels import CORRECTNESS, accuracy, correct, reject_self_labels
+from agentrl.algorithms.labels import Truth
 from agentrl.algorithms.semantic import scale_advantages
 
 if TYPE_CHECKING:
@@ -46,28 +46,25 @@ class LongWrong:
 
     Attributes:
         base: c, just above 1: a thousand tokens too many are 1%.
-        correctness: what counts as right, one of `labels.CORRECTNESS`.
-        allow_self_labels: a made-up label may stand in for the truth.
+        truth: where it learns which episodes are right.
     """
 
     requires: ClassVar[frozenset[Stat]] = frozenset()
     needs_truth: ClassVar[bool] = True
     base: float = 1.00001
-    correctness: str = "success"
-    allow_self_labels: bool = False
+    truth: Truth = field(default_factory=Truth)
 
     def __post_init__(self) -> None:
         in_range("length_base", self.base, 1)
-        one_of("correctness", self.correctness, CORRECTNESS)
 
     def check(self, algorithm: Algorithm) -> None:
         """Raise `ConfigError` if the reward is self-labelled."""
-        reject_self_labels(self, algorithm, allowed=self.allow_self_labels)
+        self.truth.check(self, algorithm)
 
     def factor(self, batch: Batch, lengths_B: Tensor) -> Tensor:
         """Return w [B], float64, for episodes of these lengths."""
-        right_B = correct(batch, self.correctness)
-        share_B = accuracy(batch, right_B).mean_B
+        right_B = self.truth.right(batch)
+        share_B = self.truth.accuracy(batch)
         right_lengths_B = torch.where(right_B, lengths_B.double(), 0.0)
         typical_B = group_statistics(batch, right_lengths_B).mean_B / share_B.clamp(min=1e-12)
         excess_B = torch.where(right_B | (share_B <= 0), 0.0, lengths_B.double() - typical_B)
@@ -87,25 +84,20 @@ class DifficultyKL:
     share of the group that is wrong.
 
     Attributes:
-        correctness: what counts as right, one of `labels.CORRECTNESS`.
-        allow_self_labels: a made-up label may stand in for the truth.
+        truth: where it learns which episodes are right.
     """
 
     requires: ClassVar[frozenset[Stat]] = frozenset()
     needs_truth: ClassVar[bool] = True
-    correctness: str = "success"
-    allow_self_labels: bool = False
-
-    def __post_init__(self) -> None:
-        one_of("correctness", self.correctness, CORRECTNESS)
+    truth: Truth = field(default_factory=Truth)
 
     def check(self, algorithm: Algorithm) -> None:
         """Raise `ConfigError` if the reward is self-labelled."""
-        reject_self_labels(self, algorithm, allowed=self.allow_self_labels)
+        self.truth.check(self, algorithm)
 
     def difficulty(self, batch: Batch) -> Tensor:
         """Return d [B], float64."""
-        return 1 - accuracy(batch, correct(batch, self.correctness)).mean_B
+        return 1 - self.truth.accuracy(batch)
 
     def __call__(self, batch: Batch) -> Batch:
         """Add the note."""

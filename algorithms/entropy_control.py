@@ -100,7 +100,7 @@ class EntropyState(Controller):
         self.used = found if self.coming is None else self.coming
         if found is not None and self.used is not None:
             self.coming = decay * self.used + (1 - decay) * found
-        bucket_B = buckets(batch, self.score.correctness)
+        bucket_B = buckets(batch, self.score.truth)
         counts_B = replace(self.score, threshold=self.used).counts(batch)
         moves = [
             0.0 if mean is None else mean - round(mean)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from agentrl.algorithms.batch import Batch, Stat
-from agentrl.algorithms.checks import in_range, one_of
+from agentrl.algorithms.checks import in_range
 from agentrl.algorithms.episodes import counted_rows, group_statistics
-from agentrl.algorithms.labels import CORRECTNESS, accuracy, correct, reject_self_labels
+from agentrl.algorithms.labels import Truth
 from agentrl.algorithms.timeline import at_last_token, token_rewards
 from agentrl.algorithms.window_entropy import WindowEntropy
 
@@ -30,9 +30,9 @@ Triple = tuple[float, float, float]
 _WRONG: Triple = (0.6, 0.8, 1.0)
 
 
-def buckets(batch: Batch, correctness: str = "success") -> Tensor:
+def buckets(batch: Batch, truth: Truth) -> Tensor:
     """Return the index into `BUCKETS` of each row's group [B]."""
-    share_B = accuracy(batch, correct(batch, correctness)).mean_B
+    share_B = truth.accuracy(batch)
     return (share_B < 2 / 3).long() + (share_B < 1 / 3).long()
 
 
@@ -114,8 +114,7 @@ class EntropyScore:
         by_difficulty: False is the released order: scores come before difficulties are known, so
             all episodes are easy, with target 0 and alpha 0.5.
         shape: constants of the score.
-        correctness: what counts as right, one of `labels.CORRECTNESS`.
-        allow_self_labels: a made-up label may stand in for the truth.
+        truth: where it learns which episodes are right.
     """
 
     requires: ClassVar[frozenset[Stat]] = frozenset({Stat.OLD_ENTROPY})
@@ -125,17 +124,15 @@ class EntropyScore:
     alphas: Triple = (0.5, 0.5, 0.5)
     by_difficulty: bool = True
     shape: ScoreShape = field(default_factory=ScoreShape)
-    correctness: str = "success"
-    allow_self_labels: bool = False
+    truth: Truth = field(default_factory=Truth)
 
     def __post_init__(self) -> None:
-        one_of("correctness", self.correctness, CORRECTNESS)
         for alpha in self.alphas:
             in_range("alpha", alpha, 0)
 
     def check(self, algorithm: Algorithm) -> None:
         """Raise `ConfigError` if the reward is self-labelled."""
-        reject_self_labels(self, algorithm, allowed=self.allow_self_labels)
+        self.truth.check(self, algorithm)
 
     def counts(self, batch: Batch) -> Tensor:
         """Return the high-entropy words of each row's episode [B]."""
@@ -146,11 +143,11 @@ class EntropyScore:
 
     def scores(self, batch: Batch) -> Tensor:
         """Return the score of each row's episode [B], float64."""
-        counts_B, right_B = self.counts(batch), correct(batch, self.correctness)
+        counts_B, right_B = self.counts(batch), self.truth.right(batch)
         zeros_B = torch.zeros_like(counts_B)
         if not self.by_difficulty:
             return self.shape(counts_B, zeros_B, zeros_B + 0.5, zeros_B, right_B)
-        bucket_B = buckets(batch, self.correctness)
+        bucket_B = buckets(batch, self.truth)
         means = bucket_means(batch, counts_B, bucket_B)
         targets = torch.tensor([round(mean or 0.0) for mean in means], dtype=torch.float64)
         alphas = torch.tensor(self.alphas, dtype=torch.float64)

@@ -20,7 +20,6 @@ from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range
 from agentrl.algorithms.episodes import episode_index, episode_sum
 from agentrl.algorithms.steps import steps
-from agentrl.errors import ConfigError
 
 WORDS = (
     "actually", "again", "also", "alternatively", "although", "and", "another", "assume",
@@ -64,8 +63,6 @@ class WindowEntropy:
     def __post_init__(self) -> None:
         in_range("window", self.window, 1)
         in_range("percentile", self.percentile, 0, 100)
-        if isinstance(self.words, str):
-            raise ConfigError("`trigger_words` is one text; give a list of words.")
 
     def means(self, batch: Batch) -> Tensor:
         """Return the window entropy of each token [B, T], float64; NaN where it has no window."""
@@ -94,7 +91,7 @@ class WindowEntropy:
         """
         ids_BT, text = batch.need("ids_BT"), batch.need("token_text")
         words = frozenset(self.words)
-        different: Tensor = torch.unique(ids_BT[batch.valid_BT])  # type: ignore[no-untyped-call]
+        different = torch.unique(ids_BT[batch.valid_BT])
         chosen = [token for token in different.tolist() if plain_word(text(token)) in words]
         found_BT = torch.isin(ids_BT, torch.tensor(chosen, dtype=ids_BT.dtype).to(ids_BT.device))
         return found_BT & batch.valid_BT
@@ -110,7 +107,7 @@ class WindowEntropy:
         given_BT = ~means_BT.isnan()
         episode_N = episode_B.unsqueeze(-1).expand_as(given_BT)[given_BT]
         means_N = means_BT[given_BT][torch.argsort(episode_N, stable=True)]
-        each = means_N.split(torch.bincount(episode_N, minlength=count).tolist())
+        each = torch.split(means_N, torch.bincount(episode_N, minlength=count).tolist())
         found = [torch.quantile(values, self.percentile / 100) for values in each if len(values)]
         return float(torch.stack(found).quantile(0.5)) if found else None
 

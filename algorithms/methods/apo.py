@@ -6,6 +6,7 @@ from agentrl.algorithms.advantages import GroupRelative
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.difficulty import DifficultyKL, LongWrong
+from agentrl.algorithms.labels import Truth
 from agentrl.algorithms.registry import method
 from agentrl.algorithms.row_kl import RowWeightedKL
 
@@ -35,11 +36,11 @@ def apo(
 
     Source: arXiv 2506.21655; Indolent-Kawhi/View-R1, which also clips rewards to [-10, 10].
     """
-    truth = {"correctness": correctness, "allow_self_labels": allow_self_labels}
+    truth = Truth(correctness=correctness, allow_self_labels=allow_self_labels)
     return Algorithm(
         name="apo",
         advantage=GroupRelative(scale="group", epsilon=1e-9),
-        transforms=(LongWrong(base=length_base, **truth), DifficultyKL(**truth)),
+        transforms=(LongWrong(base=length_base, truth=truth), DifficultyKL(truth=truth)),
         bounds=ConstantBounds(clip_low, clip_high),
         regularisers=(RowWeightedKL(coefficient=kl_coefficient, kind=kl_kind),),
     )

@@ -9,6 +9,7 @@ from agentrl.algorithms.bucket_kl import BucketBetas, BucketKL
 from agentrl.algorithms.checks import one_of
 from agentrl.algorithms.entropy_control import EntropyControl
 from agentrl.algorithms.entropy_score import EntropyScore, MeanRewardBand
+from agentrl.algorithms.labels import Truth
 from agentrl.algorithms.registry import method
 from agentrl.algorithms.row_kl import RowWeightedKL
 from agentrl.algorithms.window_entropy import WORDS, WindowEntropy
@@ -47,17 +48,17 @@ def ares(
     Source: arXiv 2510.08457; shawn0728/ARES.  Branching at such tokens was not released.
     """
     one_of("variant", variant, ("paper", "released"))
-    truth = {"correctness": correctness, "allow_self_labels": allow_self_labels}
+    truth = Truth(correctness=correctness, allow_self_labels=allow_self_labels)
     windows = WindowEntropy(window=window, words=tuple(trigger_words))
     score = EntropyScore(
-        windows=windows, threshold=threshold, by_difficulty=variant == "paper", **truth
+        windows=windows, threshold=threshold, by_difficulty=variant == "paper", truth=truth
     )
     return Algorithm(
         name="ares",
         reward_shaping=(score,),
         group_filter=MeanRewardBand() if filter_groups else None,
         advantage=GroupRelative(scale="group"),
-        transforms=(BucketKL(**truth),),
+        transforms=(BucketKL(truth=truth),),
         bounds=ConstantBounds(clip_low, clip_high),
         regularisers=(RowWeightedKL(coefficient=kl_coefficient),),
         controllers=(EntropyControl(), BucketBetas(target=kl_target, interval=kl_interval)),
