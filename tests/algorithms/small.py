@@ -1,0 +1,9 @@
+"""Options that let methods with large defaults act on the tiny batches of the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SMALL: dict[str, dict[str, Any]] = {
+    "bupo": {"layer": 0},
+}
