@@ -56,7 +56,7 @@ class AnchoredEntropy:
         in_range("anchor_coefficient", self.coefficient, 0)
         in_range("peak_quantile", self.quantile, 0, 1)
         if self.anchor is not None:
-            in_range("anchor", self.anchor, 0)
+            in_range("anchor", self.anchor)
 
     @property
     def requires(self) -> frozenset[Statistic]:
