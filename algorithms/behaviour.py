@@ -13,9 +13,8 @@ four members, inclusionAI/AReaL uses the row's geometric mean at sequence level 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ from agentrl.algorithms.checks import in_range, one_of
 from agentrl.algorithms.ratios import LOG_RATIO_LIMIT
 from agentrl.algorithms.slots import View
 from agentrl.algorithms.statistics import Statistic
-from agentrl.errors import ConfigError, unknown_name
+from agentrl.errors import ConfigError
 
 MISMATCH = frozenset({Stat.OLD_LOGPROBS, Stat.ROLLOUT_LOGPROBS})
 
@@ -105,30 +104,3 @@ class BehaviourWeight:
             return weight_BT
         average = view.state(self)
         return weight_BT / torch.where(average > 0, average, torch.ones_like(average))
-
-
-_PRESETS: dict[str, tuple[BehaviourWeight, ...]] = {
-    "none": (),
-    "token-tis": (BehaviourWeight(level="token", action="truncate", cap=2.0),),
-    "sequence-tis": (BehaviourWeight(level="sequence", action="truncate", cap=2.0),),
-    "icepop": (BehaviourWeight(level="token", action="mask", cap=5.0, floor=0.5),),
-    "sequence-mis": (BehaviourWeight(level="sequence", action="mask", cap=3.0),),
-}
-
-
-def behaviour_weights(choice: str | Mapping[str, Any]) -> tuple[BehaviourWeight, ...]:
-    """Return behaviour weights as a configuration file writes them.
-
-    Args:
-        choice: none, token-tis, sequence-tis, icepop or sequence-mis; or the fields of
-            `BehaviourWeight`, for example `{level: token, cap: 3.0}`.
-    """
-    if isinstance(choice, str):
-        if choice not in _PRESETS:
-            raise unknown_name("behaviour weight", choice, _PRESETS)
-        return _PRESETS[choice]
-    known = {item.name for item in fields(BehaviourWeight)}
-    for key in choice:
-        if key not in known:
-            raise unknown_name("field of `behaviour`", key, known)
-    return (BehaviourWeight(**choice),)

@@ -9,11 +9,12 @@ from agentrl.algorithms.adaptive_bounds import LogBounds
 from agentrl.algorithms.advantages import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.behaviour import behaviour_weights
+from agentrl.algorithms.behaviour_presets import behaviour_weights
 from agentrl.algorithms.registry import method
 from agentrl.algorithms.regularisers import regularisers
 from agentrl.algorithms.row_surrogates import GeometricMean
 from agentrl.algorithms.row_weights import RowGeometricMean
+from agentrl.algorithms.slots import Weight
 
 
 @method(family="policy-loss", source="GMPO (arXiv 2507.20673)", provenance="official vectors")
@@ -23,7 +24,7 @@ def gmpo(
     clip_high: float = 0.4,
     kl_coefficient: float = 0.0,
     entropy_coefficient: float = 0.0,
-    behaviour: str | Mapping[str, Any] = "none",
+    behaviour: str | Mapping[str, Any] | tuple[Weight, ...] = "none",
 ) -> Algorithm:
     """GMPO: GRPO with the geometric instead of the arithmetic mean over a row's tokens.
 
@@ -34,7 +35,7 @@ def gmpo(
     verl's port would use its general 0.2.  verl averages over all rows; rows without a token are
     not counted here.  A `behaviour` weight enters as its geometric mean over the row, as in verl.
     """
-    weights = behaviour_weights(behaviour)
+    weights = behaviour if isinstance(behaviour, tuple) else behaviour_weights(behaviour)
     return Algorithm(
         name="gmpo",
         advantage=GroupRelative(scale="group"),

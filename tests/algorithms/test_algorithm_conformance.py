@@ -21,6 +21,7 @@ from agentrl.algorithms import (
     prepare,
     report,
 )
+from agentrl.algorithms.behaviour_presets import PRESETS
 from agentrl.algorithms.statistics import LayerLogprobs
 from agentrl.errors import StatisticMissing
 from tests.algorithms.conftest import build, draws
@@ -41,7 +42,7 @@ DETACHED = {
     "Decreasing": "token weights follow the current log-probs",
 }  # losses that are no potential: a factor depends on the weights and has no gradient
 VARIANTS = [(name, SETTINGS.get(name, {})) for name in names()]
-VARIANTS += [("grpo", {"behaviour": preset}) for preset in ("token-tis", "sequence-mis", "icepop")]
+VARIANTS += [("grpo", {"behaviour": preset}) for preset in PRESETS]
 VARIANTS += [("grpo", {"entropy_coefficient": 0.01, "dual_clip": 3.0})]
 VARIANTS += [("dapo", {"overlong": "filter"}), ("rloo", {"kl_reward_coefficient": 0.1})]
 VARIANTS += [("siren", {"anchor": 0.3, "peak_quantile": 0.5}), ("lp_reg", {"share": 0.5})]
