@@ -12,8 +12,8 @@ from torch import Tensor
 from agentrl.algorithms import masked
 from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range, one_of
-from agentrl.algorithms.combinations import reject_self_labelled
 from agentrl.algorithms.episodes import counted_rows, episode_sum, group_sum
+from agentrl.algorithms.labels import Truth
 from agentrl.algorithms.pass_at_k import group_max
 from agentrl.algorithms.steps import steps
 
@@ -59,6 +59,7 @@ class TemporaryAdvantage:
         no_failure: whether the length criterion holds where no wrong episode counts: `chosen` if
             it does, `others` if not.
         unit: of lengths, `tokens` that were trained or `turns`.
+        allow_self_labels: let a reward made from the model's own answers say what is correct.
     """
 
     requires: ClassVar[frozenset[Stat]] = frozenset()
@@ -72,6 +73,7 @@ class TemporaryAdvantage:
     no_success: str = "others"
     no_failure: str = "chosen"
     unit: str = "tokens"
+    allow_self_labels: bool = False
 
     def __post_init__(self) -> None:
         if self.truncation is not None:
@@ -86,7 +88,7 @@ class TemporaryAdvantage:
 
     def check(self, algorithm: Algorithm) -> None:
         """Refuse self-labels."""
-        reject_self_labelled(algorithm, self)
+        Truth(allow_self_labels=self.allow_self_labels).check(self, algorithm)
 
     def __call__(self, batch: Batch) -> Batch:
         """Weigh the advantages."""
@@ -110,7 +112,7 @@ class TemporaryAdvantage:
                 chosen_B = long_B & hard_B
             case _:
                 chosen_B = long_B | hard_B
-        weight_B = torch.where(chosen_B, self.chosen, self.others).double()
+        weight_B = torch.full_like(rights_B, self.others).masked_fill(chosen_B, self.chosen)
         if self.no_success == "neutral":
             weight_B = torch.where(rights_B == 0, 1.0, weight_B)
         return weight_B

@@ -15,8 +15,9 @@ from torch import Tensor
 from agentrl.algorithms.advantages import spread
 from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range, one_of
-from agentrl.algorithms.combinations import reject_normalising, reject_self_labelled
+from agentrl.algorithms.combinations import reject_normalising
 from agentrl.algorithms.episodes import counted_rows, group_statistics, group_sum
+from agentrl.algorithms.labels import Truth
 from agentrl.algorithms.slots import RunFacts
 from agentrl.errors import ConfigError
 
@@ -67,6 +68,7 @@ class PassAtK:
         component: number of the episode that says whether it is correct, such as `success`; None
             reads the return.  It must be 0 or 1.
         epsilon: added to sigma.
+        allow_self_labels: let a reward made from the model's own answers say what is correct.
     """
 
     requires: ClassVar[frozenset[Stat]] = frozenset()
@@ -74,6 +76,7 @@ class PassAtK:
     k: int = 4
     component: str | None = None
     epsilon: float = 1e-6
+    allow_self_labels: bool = False
 
     def __post_init__(self) -> None:
         in_range("k", self.k, 1)
@@ -81,7 +84,7 @@ class PassAtK:
 
     def check(self, algorithm: Algorithm) -> None:
         """Refuse self-labels, further normalisation and shaped returns."""
-        reject_self_labelled(algorithm, self)
+        Truth(allow_self_labels=self.allow_self_labels).check(self, algorithm)
         reject_normalising(algorithm, self)
         if algorithm.reward_shaping and self.component is None:
             shaping = ", ".join(type(step).__name__ for step in algorithm.reward_shaping)

@@ -32,6 +32,7 @@ def adora(
     clip_high: float = 0.2,
     kl_coefficient: float = 0.001,
     entropy_coefficient: float = 0.0,
+    allow_self_labels: bool = False,
 ) -> Algorithm:
     """ADORA: GRPO with one weight per group, from the group's own rollouts.
 
@@ -60,6 +61,7 @@ def adora(
         no_success="others" if language else "neutral",
         no_failure="chosen" if language else "others",
         unit=unit,
+        allow_self_labels=allow_self_labels,
     )
     return Algorithm(
         name="adora",

@@ -27,6 +27,7 @@ def passk(
     kl_coefficient: float = 0.0,
     entropy_coefficient: float = 0.0,
     advantage_epsilon: float = 1e-6,
+    allow_self_labels: bool = False,
 ) -> Algorithm:
     """Pass@k: GRPO on sets of k episodes whose reward is that of their best one.
 
@@ -44,7 +45,12 @@ def passk(
     The clip range is DAPO's.
     """
     one_of("variant", variant, ("analytical", "verl"))
-    advantage: BatchStep = PassAtK(k=k, component=component, epsilon=advantage_epsilon)
+    advantage: BatchStep = PassAtK(
+        k=k,
+        component=component,
+        epsilon=advantage_epsilon,
+        allow_self_labels=allow_self_labels,
+    )
     if variant == "verl":
         advantage = BestMinusSecond(epsilon=advantage_epsilon)
     return Algorithm(
