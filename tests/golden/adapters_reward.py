@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,12 +73,42 @@ def cluster_reward_trl(case: Case) -> Result:
     )
 
 
+def _extracted(text: str) -> str:
+    """Return the answer that the released code's parser finds in a completion, for usual forms.
+
+    It reads boxes, or else a formula after the word answer, and tidies the LaTeX; neighbouring
+    boxes are one answer.  Answers are then compared as texts.
+    """
+    last = boxed(text)
+    if last is None:
+        found = re.search(r"answer[^$]*\$([^$]+)\$", text)
+        last = found.group(1) if found else ""
+    else:
+        before = text[: text.rfind(r"\boxed{")]
+        first, between = boxed(before), before.rpartition("}")[2]
+        if first is not None and len(between) < NEAR and "." not in between:
+            return f"{_extracted(before)},{_tidy(last)}"
+    return _tidy(last)
+
+
+NEAR = 30
+"""Characters between boxes that are one answer; where exactly they part is not reproduced."""
+
+
+def _tidy(latex: str) -> str:
+    """Return LaTeX without the marks that do not change what is meant."""
+    latex = re.sub(r"\\[dt]frac", r"\\frac", latex)
+    latex = re.sub(r"\\left|\\right|\\!|\\?\$", "", latex)
+    latex = re.sub(r"(?<=\d)\s*\\(?:text|mathrm)\{[^}]*\}", "", latex)
+    return re.sub(r"\\(?:text|mathrm|boxed)\{([^}]*)\}", r"\1", latex).strip()
+
+
 def math_reward(case: Case) -> Result:
-    """The same on completions; the released code compares the text inside the last box."""
+    """The same on completions."""
     completions: list[str] = case.inputs["completions"]
     size = int(case.config.get("num_generations", len(completions)))
     groups = [completions[at : at + size] for at in range(0, len(completions), size)]
-    found = [_trl([boxed(text) or "" for text in group])[1] for group in groups]
+    found = [_trl([_extracted(text) for text in group])[1] for group in groups]
     return Result({"reward": torch.cat(found)})
 
 
@@ -106,8 +137,11 @@ def metrics_verl(case: Case) -> Result:
         "extracted_answers": answers,
         "estimated_label": answers[best],
     }
-    random = {"reward": "drawn at random"} if kind == "random" else {}
-    return Result({"reward": rewards, "metrics": metrics}, not_ours=random)
+    drawn = kind == "random"
+    if drawn:
+        metrics = {name: metrics[name] for name in ("label_accuracy", "majority_ratio")}
+    not_ours = {"reward": "drawn at random"} if drawn else {}
+    return Result({"reward": rewards, "metrics": metrics}, not_ours=not_ours)
 
 
 def majority_reward(case: Case) -> Result:
