@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentrl.algorithms.prompt_templates import MATHEMATICS, Template
 from agentrl.errors import ConfigError, unknown_name
@@ -43,6 +43,11 @@ class PromptAugmentation:
         key = json.dumps([self.seed, epoch, prompt_id]).encode()
         draw = int.from_bytes(hashlib.sha256(key).digest())
         return self.templates[draw % len(self.templates)]
+
+    def system(self, text: str, *, seed: int, epoch: int, task_id: str) -> str:
+        """Return a task's system text; `seed` is the run's, added to the strategy's own."""
+        chosen = replace(self, seed=self.seed + seed).choose(epoch, task_id)
+        return chosen.system(text)
 
     def get(self, name: str) -> Template:
         """Return a template by its name."""

@@ -19,6 +19,7 @@ QUICK = [
     "steps=3",
     "model.hidden_size=32",
     "model.layers=2",
+    "model.max_context=2048",
     "environment.train={count: 10, levels: [5, 6, 102], max_steps: 6}",
     "environment.heldout={count: 2, levels: [5, 6], max_steps: 6}",
     "environment.workers=8",
