@@ -18,7 +18,7 @@ from torch import Tensor
 from agentrl.algorithms import masked
 from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range
-from agentrl.algorithms.episodes import episode_sum
+from agentrl.algorithms.episodes import episode_index
 from agentrl.algorithms.semantic import episode_mean
 from agentrl.algorithms.slots import View
 from agentrl.algorithms.steps import Steps, steps
@@ -119,9 +119,10 @@ class ConflictTokens:
     def __call__(self, batch: Batch) -> Batch:
         """Add the notes."""
         index = steps(batch)
-        found = conflicts(batch, index)
-        runs_BT = index.spread(found.longer_runs(index) / index.tokens_S)
-        count_B = episode_sum(batch, runs_BT.double().sum(-1)).clamp(min=1)
+        found, (episode_B, count) = conflicts(batch, index), episode_index(batch)
+        runs_E = torch.zeros(count, dtype=torch.float64, device=episode_B.device)
+        runs_E = runs_E.index_add(0, index.episode_S, found.longer_runs(index).double())
+        count_B = runs_E[episode_B].clamp(min=1)
         weight_BT = found.weights(batch.advantages, batch.valid_BT, self.weight)
         return batch.with_notes(conflict_weight=weight_BT, conflicts=count_B)
 
