@@ -5,14 +5,6 @@ from __future__ import annotations
 import argparse
 import inspect
 
-TITLES = {
-    "agentic": "Agentic: many turns",
-    "policy-loss": "Policy loss, clipping, token weights, regularisers",
-    "advantage": "Advantage, re-weighting, selection",
-    "reward": "Reward, self-labelling, token credit",
-    "memory": "Memory and prompts",
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -35,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 def _list() -> None:
     """Print name, description, source and slots of every algorithm, by family."""
     from agentrl.algorithms import get, listing
-    from agentrl.algorithms.describe import composition
+    from agentrl.algorithms.describe import TITLES, composition
     from agentrl.algorithms.registry import card
 
     cards = {name: card(name) for name, _ in listing()}
