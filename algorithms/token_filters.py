@@ -31,9 +31,12 @@ def discriminator(batch: Batch) -> Tensor:
 
 
 def deviation(values_BT: Tensor, valid_BT: Tensor) -> Tensor:
-    """Return the population standard deviation of the valid values, a scalar."""
-    centred_BT = values_BT - masked.mean(values_BT, valid_BT)
-    return masked.mean(centred_BT**2, valid_BT).sqrt()
+    """Return the population standard deviation of the valid values, a scalar in float64.
+
+    Equal values give 0 and not rounding noise.
+    """
+    values = values_BT[valid_BT].double()
+    return values.std(correction=0) if len(values) else values.sum()
 
 
 @dataclass(frozen=True, slots=True)
