@@ -77,7 +77,8 @@ def anchor_groups(batch: Batch, index: Steps, match: str, threshold: float) -> T
         state_S = _joined(state_S, index, batch.texts, threshold)
     alone_S = -1 - torch.arange(index.count, device=state_S.device)
     pairs_S2 = torch.stack([index.group_S.long(), torch.where(state_S < 0, alone_S, state_S)], -1)
-    return torch.unique(pairs_S2, dim=0, return_inverse=True)[1]
+    label_S: Tensor = torch.unique(pairs_S2, dim=0, return_inverse=True)[1]
+    return label_S
 
 
 def _joined(state_S: Tensor, index: Steps, texts: Sequence[str], threshold: float) -> Tensor:

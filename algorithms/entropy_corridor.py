@@ -111,7 +111,8 @@ class EntropyCorridor:
             outside_BT = hinge(values_BT, self.reference, self.kappa_low, self.kappa_high)
             values_BT = values_BT - self._beta(view.batch) * self.alpha * outside_BT
         if self.averaging == TURN_MEAN:
-            return values_BT * view.state(self).rows(view.batch)
+            weights: PerRow = view.state(self)
+            values_BT = values_BT * weights.rows(view.batch)
         return values_BT
 
     def _beta(self, batch: Batch) -> float:
