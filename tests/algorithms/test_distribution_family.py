@@ -104,6 +104,7 @@ class TestDcpo:
 
     def test_without_a_correct_episode_advantages_stay(self):
         mix, batch = self.batch(threshold=2.0)
+        assert mix.alpha(batch) == 0
         assert torch.equal(mix(batch).advantages, batch.mask_BT)
 
     def test_at_the_target_advantages_stay(self):

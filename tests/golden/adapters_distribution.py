@@ -99,7 +99,7 @@ def lp_reg(case: Case) -> Result:
     kind = KL_KINDS.get(config["kl_type"], config["kl_type"])
     method = replace(
         method,
-        regularisers=tuple(replace(term, kind=kind) for term in method.regularisers),  # type: ignore[type-var]
+        regularisers=tuple(replace(term, kind=kind) for term in method.regularisers),
         aggregation=Aggregation(config["loss_agg_mode"]),
     )
     target = of_logits(proxy, case.tensor("old_logits"), case.tensor("token_ids").long())
@@ -136,12 +136,12 @@ class CoarseQuantile(RowQuantile):
     """The original takes the quantile in float32 and compares in float64, so ties may fall out."""
 
     def limit(self, view: View) -> Tensor:
-        score = view.stat(self.score).detach()  # type: ignore[arg-type]
+        score = view.stat(self.score).detach()
         score = score.masked_fill(~view.valid_BT, math.nan).float()
         return torch.nanquantile(score, self.quantile, -1, keepdim=True)
 
     def choose(self, view: View, state: object = None) -> Tensor:
-        return view.valid_BT & (view.stat(self.score).detach() > self.limit(view))  # type: ignore[arg-type]
+        return view.valid_BT & (view.stat(self.score).detach() > self.limit(view))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

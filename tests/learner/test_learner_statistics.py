@@ -276,12 +276,12 @@ def test_an_inner_policys_update_equals_training_every_row_by_itself(
 
 def test_the_anchor_is_measured_once_and_kept_in_checkpoints() -> None:
     learner = make(tiny_model(num_hidden_layers=LAYERS), get("siren"))
-    assert learner.current_algorithm().regularisers[0].anchor is None  # type: ignore[attr-defined]
+    assert learner.current_algorithm().regularisers[0].anchor is None
     learner.update(random_forest(5))
-    anchor = learner.current_algorithm().regularisers[0].anchor  # type: ignore[attr-defined]
+    anchor = learner.current_algorithm().regularisers[0].anchor
     assert anchor > 0
     learner.update(random_forest(6))
-    assert learner.current_algorithm().regularisers[0].anchor == anchor  # type: ignore[attr-defined]
+    assert learner.current_algorithm().regularisers[0].anchor == anchor
     again = make(copy.deepcopy(learner.model), get("siren"))
     again.load_state_dict(learner.state_dict())
     assert again.current_algorithm() == learner.current_algorithm()
