@@ -150,7 +150,6 @@ class CaseBank:
                 raise DataError(f"the retriever does not fit this bank: {error}") from error
             retriever.eval()
         self._cases = [file.case_of(values) for values in state["cases"]]
-        self._vectors = {}
         self.pairs = [Pair(**values) for values in state["pairs"]]
         self.retriever = retriever
         if self._path is not None:

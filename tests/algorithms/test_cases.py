@@ -21,7 +21,7 @@ from agentrl.algorithms.cases import (
     train,
 )
 from agentrl.algorithms.cases.embedding import unit
-from agentrl.algorithms.cases.retriever import area_under_curve, stratified_split
+from agentrl.algorithms.cases.retriever import _Training, area_under_curve, stratified_split
 from agentrl.errors import ConfigError, DataError
 
 TASKS = ["put the red mug on the shelf", "boil some water", "buy a pair of running shoes"]
@@ -83,6 +83,7 @@ def test_hashed_vectors_are_pinned_and_count_sublinearly():
     place = int(one.nonzero())
     assert (place, float(one[place])) == (7, 1)
     assert float(three[place]) == pytest.approx(1 + math.log(3))
+    assert {float(words.embed([word]).sum()) for word in ("mug", "bowl", "cup", "jar")} == {-1, 1}
     pairs = HashingEmbedder(dimensions=4096, words=2, characters=0)
     assert len(pairs.embed(["red mug red mug"])[0].nonzero()) == 4  # red, mug, red mug, mug red
     pieces = HashingEmbedder(dimensions=4096, words=0, characters=3)
@@ -103,6 +104,14 @@ def test_size_and_distinct_cases():
     assert [case.task for case in plain.cases] == TASKS[1:]
     assert plain.retrieve(TASKS[0], k=5)[0].index in (0, 1)
     assert len(plain.retrieve(TASKS[0], k=5)) == 2
+
+
+def test_a_small_bank_forgets_the_vectors_of_dropped_cases():
+    made = CaseBank(HashingEmbedder(), max_cases=2)
+    for number in range(100):
+        made.add(Case(f"task {number}", "p", 1.0))
+        assert made.retrieve(f"task {number}", k=1)[0].case.task == f"task {number}"
+    assert len(made._vectors) <= 4 * 2 + 64
 
 
 def test_success_is_a_matter_of_the_reward():
@@ -185,7 +194,7 @@ def test_area_under_the_curve():
     assert math.isnan(area_under_curve(scores, torch.ones(4, dtype=torch.bool)))
 
 
-@pytest.mark.parametrize(("successes", "failures"), [(1, 1), (2, 30), (25, 5), (0, 7)])
+@pytest.mark.parametrize(("successes", "failures"), [(1, 1), (2, 30), (25, 5), (0, 7), (16, 38)])
 def test_a_split_holds_every_pair_once_and_either_label(successes, failures):
     labels = [True] * successes + [False] * failures
     random.Random(0).shuffle(labels)
@@ -245,29 +254,50 @@ def test_training_is_repeatable_and_leaves_the_random_state_alone():
     assert one.curve != train(pairs(), TINY, RetrieverSettings(hidden=32, epochs=15, seed=1)).curve
 
 
-def test_the_best_epoch_is_kept():
-    """After the best epoch training goes on, so that one's network must have been copied."""
-    every = train(pairs(), TINY, QUICK)
-    best = every.curve.index(max(every.curve))
-    kept, aside = stratified_split([pair.success for pair in pairs()], 0.1, QUICK.seed)
-    chosen = [pairs()[at] for at in aside]
-    with torch.no_grad():
-        logits = every.retriever(
-            TINY.embed([pair.task for pair in chosen]), TINY.embed([pair.case for pair in chosen])
-        )
-    labels = torch.tensor([pair.success for pair in chosen])
-    assert area_under_curve(logits.softmax(-1)[:, 1], labels) == every.curve[best]
-    assert not every.retriever.training
-    assert len(kept) > len(aside)
+def train_with_curve(monkeypatch, curve, given, settings):
+    """Train with a given validation curve; return the result and the weights of every epoch."""
+    left, weights = list(curve), []
+
+    def validate(training):
+        weights.append([tensor.clone() for tensor in training.retriever.parameters()])
+        return left.pop(0)
+
+    monkeypatch.setattr(_Training, "_validate", validate)
+    return train(given, TINY, settings), weights
 
 
-def test_rare_successes_weigh_more():
+@pytest.mark.parametrize(("curve", "best"), [((0.5, 0.9, 0.9, 0.2), 1), ((0.1, 0.2, 0.3, 0.4), 3)])
+def test_the_earliest_best_epoch_is_kept(monkeypatch, curve, best):
+    settings = RetrieverSettings(hidden=8, epochs=4, learning_rate=0.02)
+    trained, weights = train_with_curve(monkeypatch, curve, pairs(40), settings)
+    kept = list(trained.retriever.parameters())
+    same = [all(map(torch.equal, kept, epoch)) for epoch in weights]
+    assert same == [epoch == best for epoch in range(4)]
+    assert trained.curve == curve
+    assert not trained.retriever.training
+
+
+def test_rare_successes_weigh_more(monkeypatch):
     """With nothing to learn from, the weighted share of both labels is even."""
     same = [Pair("t", "c", number % 5 == 0) for number in range(100)]
-    settings = RetrieverSettings(hidden=4, epochs=60, learning_rate=0.02, dropout=0.0)
-    trained = train(same, TINY, settings)
+    settings = RetrieverSettings(hidden=4, epochs=30, learning_rate=0.05, dropout=0.0)
+    trained, _ = train_with_curve(monkeypatch, range(30), same, settings)
     score = trained.retriever.score(TINY.embed(["t"])[0], TINY.embed(["c"]))
     assert float(score) == pytest.approx(0.5, abs=0.06)
+
+
+def test_the_learning_rate_rises_and_falls():
+    labels = torch.tensor([True, False] * 10)
+    vectors = torch.ones(20, 2)
+    settings = RetrieverSettings(hidden=1, epochs=5, batch_size=9, warmup=0.3, learning_rate=1.0)
+    training = _Training(vectors, vectors, labels, settings)
+    rates = []
+    for _ in range(10):
+        rates.append(training.schedule.get_last_lr()[0])
+        training.optimizer.step()
+        training.schedule.step()
+    assert training.steps == 10
+    assert rates == pytest.approx([0, 1 / 3, 2 / 3, 1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7])
 
 
 def test_too_few_pairs_and_untrained_search():
