@@ -45,6 +45,13 @@ def of_logits(statistic: LogitStatistic, logits: Tensor, ids: Tensor) -> Tensor:
     return found.reshape(ids.shape)
 
 
+def counts(batch: Batch, mode: str) -> Normaliser:
+    """Return the counts of older verl: empty rows count, and the length norm sums over rows."""
+    own = Normaliser.of(batch.mask_BT)
+    rows_of_it = 1 if mode == "seq-mean-token-sum-norm" else len(batch.mask_BT)
+    return replace(own, sequences=float(rows_of_it))
+
+
 def dcpo(case: Case) -> Result:
     """DCPO's advantage; what the original leaves at masked positions is not compared."""
     config = case.config
@@ -104,7 +111,7 @@ def lp_reg(case: Case) -> Result:
     )
     target = of_logits(proxy, case.tensor("old_logits"), case.tensor("token_ids").long())
     batch = rows(case).with_stats({proxy: target})
-    loss, gradient, _ = evaluate(method, batch)
+    loss, gradient, _ = evaluate(method, batch, counts(batch, config["loss_agg_mode"]))
     return Result({"target_log_prob": target, "loss": loss, "grad_log_prob": gradient})
 
 
@@ -227,7 +234,7 @@ def hapo_loss(case: Case) -> Result:
         aggregation=Aggregation(config["loss_agg_mode"]),
     )
     batch = rows(case).with_stats({Stat.ENTROPY: case.tensor("entropy")})
-    loss, gradient, _ = evaluate(algorithm, batch)
+    loss, gradient, _ = evaluate(algorithm, batch, counts(batch, config["loss_agg_mode"]))
     return Result({"loss": loss, "grad_log_prob": gradient})
 
 
