@@ -1,38 +1,25 @@
-"""Log entropy of HAPO, rollout strategies, prompt augmentation and the case bank."""
+"""Branching rollouts with their reward, and what HAPO makes of entropy."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from agentrl.algorithms.cases import Case as MemoryCase
-from agentrl.algorithms.cases import CaseBank, retriever
 from agentrl.algorithms.log_entropy import (
     LogEntropyStatistics,
     log_entropy_statistics,
     scaled_log_entropy,
 )
-from agentrl.algorithms.prompt_augmentation import PromptAugmentation
 from agentrl.algorithms.strategies import (
     Branching,
-    Drpo,
-    Ettrl,
     HapoSampler,
     branching_rules,
-    cure,
-    drpo,
-    ettrl,
 )
 from agentrl.algorithms.strategies.arpo_reward import arpo_reward
 from agentrl.algorithms.strategies.branch_state import BranchState, Decision, Segment, Step
 from agentrl.algorithms.strategies.branching_rules import AepoRule, ArpoRule
-from agentrl.algorithms.strategies.strategy import by_entropy
 from tests.golden.case import Adapter, Case, Result
 
 
@@ -197,161 +184,9 @@ def adaptive_temperature(case: Case) -> Result:
     return Result(outputs)
 
 
-def critical_token(case: Case) -> Result:
-    """CURE's candidates and choice, from torch's draws."""
-    draws = torch.Generator().manual_seed(case.config["torch_seed"])
-    vocabulary, special = case.inputs["vocab"], case.inputs["special_ids"]
-    responses = case.inputs["response_ids"]
-    if case.config["mode"] == "random":
-        widths = [len(tokens) for tokens in responses]
-        orders = [torch.randperm(width, generator=draws).tolist() for width in widths]
-    else:
-        orders = [by_entropy(values) for values in case.inputs["entropy"]]
-    found, picked = [], []
-    for order, tokens in zip(orders, responses, strict=True):
-        allowed = cure.word_tokens(tokens, special, lambda token: str(vocabulary[token]))
-        found.append(list(cure.candidates(order, allowed, case.config["top_k"])))
-        picked.append(
-            cure.critical_position(
-                found[-1], lambda n: int(torch.randint(0, n, (1,), generator=draws))
-            )
-        )
-    masks = [
-        [position == at for at in range(len(tokens))]
-        for position, tokens in zip(picked, responses, strict=True)
-    ]
-    return Result({"candidates": found, "picked_index": picked, "key_token_mask": masks})
-
-
-def branch_prompt(case: Case) -> Result:
-    """What CURE's branches start from, padded on the left."""
-    pad, width = case.config["pad_token_id"], case.config["max_prompt_length"]
-    outputs: dict[str, list[list[int]]] = {
-        "branch_input_ids": [],
-        "attention_mask": [],
-        "position_ids": [],
-    }
-    given = (case.inputs[key] for key in ("prompts_left_padded", "responses", "picked_index"))
-    for padded, response, position in zip(*given, strict=True):
-        start = next((at for at, token in enumerate(padded) if token != pad), len(padded))
-        tokens = cure.branch_prompt(padded[start:], response, position, width)
-        left = width - len(tokens)
-        outputs["branch_input_ids"].append([pad] * left + list(tokens))
-        outputs["attention_mask"].append([0] * left + [1] * len(tokens))
-        outputs["position_ids"].append([0] * left + list(range(len(tokens))))
-    return Result(outputs)
-
-
-def fork_positions(case: Case) -> Result:
-    """ETMR's forks; the reconstruction allows the first token."""
-    forks, branches = case.config["N"], case.config["B"]
-    trees = case.inputs["trees"]
-    strategy = Ettrl(roots=case.config["M"], fork_count=forks, branches=branches)
-    return Result(
-        {
-            "fork_positions": [list(ettrl.fork_positions(tree, forks)) for tree in trees],
-            "rollouts": strategy.rollouts,
-            "token_ratio_uniform": ettrl.token_ratio(forks, branches),
-        }
-    )
-
-
-def rollin_mask(case: Case) -> Result:
-    """DR-PO's prefixes, from numpy's draws: all coins first, then the lengths."""
-    draws = np.random.default_rng(case.config["numpy_default_rng_seed"])
-    references, sizes = case.inputs["reference_ids"], case.inputs["reference_lengths"]
-    coins = iter(draws.random(len(references)).tolist())
-    strategy = Drpo(reset_probability=case.config["beta"])
-    lengths = [
-        strategy.rollin_length(size, lambda: next(coins), lambda n: int(draws.integers(0, n)))
-        for size in sizes
-    ]
-    forced = zip(references, lengths, strict=True)
-    return Result(
-        {
-            "rollin_mask": drpo.rollin_mask(lengths, len(references[0])),
-            "rollin_length": lengths,
-            "first_step_forced_token": [ids[0] if length else None for ids, length in forced],
-        }
-    )
-
-
-def format_reward(case: Case) -> Result:
-    """Format scores of all templates the file names."""
-    templates, texts = PromptAugmentation(), case.inputs["texts"]
-    return Result(
-        {
-            "reward": {
-                name: [templates.get(name).format_score(text) for text in texts]
-                for name in case.outputs["reward"]
-            }
-        }
-    )
-
-
-def template_choice(case: Case) -> Result:
-    """Templates by the official draws; ours are a hash of the prompt."""
-    templates = PromptAugmentation()
-    ordered = [templates.get(name).name for name in case.inputs["template_names_in_order"]]
-    draws = random.Random(case.config["python_random_seed"])
-    return Result({"chosen": [draws.choice(ordered) for _ in range(case.inputs["n_items"])]})
-
-
-@dataclass(frozen=True)
-class _Table:
-    """An embedder whose vectors are given, by the number that is a text."""
-
-    vectors: Tensor
-
-    @property
-    def dimensions(self) -> int:
-        return self.vectors.shape[-1]
-
-    def embed(self, texts: Sequence[str]) -> Tensor:
-        return self.vectors[[int(text) for text in texts]]
-
-    def weights(self, keys: Tensor) -> Tensor:
-        return torch.ones(self.dimensions, dtype=keys.dtype)
-
-
-def nonparam_retrieve(case: Case) -> Result:
-    """Memento's search by similarity."""
-    vectors = torch.cat([case.tensor("key_vectors"), case.tensor("query_vector").unsqueeze(0)])
-    bank = CaseBank(_Table(vectors))
-    rewards = case.inputs["rewards"]
-    for number, value in enumerate(rewards):
-        bank.add(MemoryCase(str(number), "", value))
-    found = bank.retrieve(str(len(rewards)), case.config["top_k"])
-    return Result(
-        {
-            "ranked_index": [entry.index for entry in found],
-            "score": [entry.score for entry in found],
-            "positive": [entry.index for entry in found if entry.positive],
-            "negative": [entry.index for entry in found if not entry.positive],
-        }
-    )
-
-
-def stratified_split(case: Case) -> Result:
-    """Memento's split of pairs."""
-    config = case.config
-    train, valid = retriever.stratified_split(
-        case.inputs["labels"], config["val_ratio"], config["seed"]
-    )
-    return Result({"train": train, "valid": valid})
-
-
 ADAPTERS: dict[tuple[str, str], Adapter] = {
-    ("memento", "nonparam_retrieve"): nonparam_retrieve,
-    ("memento", "stratified_split"): stratified_split,
-    ("prompt_aug", "format_reward"): format_reward,
-    ("prompt_aug", "template_choice"): template_choice,
     ("arpo", "reward"): reward,
     ("hapo", "adaptive_temperature"): adaptive_temperature,
-    ("cure", "critical_token"): critical_token,
-    ("cure", "branch_prompt"): branch_prompt,
-    ("ettrl", "fork_positions"): fork_positions,
-    ("drpo", "rollin_mask"): rollin_mask,
     ("arpo", "branching"): branching,
     ("aepo", "branching"): branching,
     ("aepo", "initial_rollouts"): initial_rollouts,
