@@ -34,7 +34,7 @@ from agentrl.errors import ConfigError
 METHODS = {
     "adora": {},
     "adora-vision": {"variant": "vision"},
-    "adora-amplify": {"weighting": "amplify", "criterion": "either"},
+    "adora-amplify": {"weighting": "amplify", "criterion": "difficulty"},
     "bnpo": {},
     "bnpo-components": {"components": ("first", "second")},
     "d3s": {},
@@ -320,6 +320,12 @@ def test_adora_criteria(criterion, chosen):
     groups = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     got = weights(returns, lengths, groups, criterion=criterion, chosen=2.0, others=1.0)
     assert got[::3] == [2.0 if each else 1.0 for each in chosen]
+
+
+def test_adora_takes_half_right_for_difficult():
+    settings = {"criterion": "difficulty", "chosen": 2.0, "others": 1.0}
+    assert weights([1.0, 0.0], [2, 2], **settings) == [2.0] * 2
+    assert weights([1.0, 1.0, 0.0], [2, 2, 2], **settings) == [1.0] * 3
 
 
 def test_adora_counts_turns_and_reads_outcomes_before_shaping():
