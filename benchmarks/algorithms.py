@@ -35,7 +35,15 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "epo": ("epo", {}),
     "empg": ("empg", {}),
     "aepo": ("aepo", {}),
-    "spear": ("spear", {"buffer_size": 64, "baseline_size": 256, "replay_steps": 20}),
+    "spear": (
+        "spear",
+        {
+            "buffer_rows": 64,
+            "baseline_groups": 160,
+            "toolcall_steps": 40,
+            "replay_warmup_steps": 40,
+        },
+    ),
     "clip_cov": ("clip_cov", {}),
     "aepo_arbitrary": ("aepo_arbitrary", {"entropy_target": 0.4, "control_episodes": 8}),
 }
