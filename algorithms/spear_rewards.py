@@ -20,6 +20,9 @@ FORMS = ("agent", "maths", "maths-once")
 TOOL_CALLS = "tool_calls"
 """Component of an episode: its assistant messages with a tool call."""
 
+BONUSES = "bonuses_BT"
+"""Note with what was added to the rewards [B, T] and is not the environment's."""
+
 
 def intrinsic_weight(step: int, schedule: str, steps: int) -> float:
     """Return mu: 0 (`none`), 1 (`constant`), or (cos(pi step / steps) + 1) / 2, 0 after `steps`.
@@ -40,8 +43,8 @@ class ToolCallReward:
     is the released variant for Qwen3: an episode whose return is above 0 gets mu for any number
     of calls, the others mu t.
 
-    The bonus lies on the episode's last token.  Methods that credit single steps see it there;
-    the released code leaves it out of step returns.
+    The bonus lies on the episode's last token, and in the note `BONUSES`: methods that credit
+    single steps leave it out of step returns, as the released code does.
 
     Source: SPEAR, eq. 1; TencentYoutuResearch/SPEAR:verl-agent/agent_system/reward_manager/
     episode.py (agent), verl/recipe/spear/reward.py (maths).  There is no format reward in the
@@ -82,8 +85,10 @@ class ToolCallReward:
         calls_B = self._calls(batch).to(batch.returns_B.dtype)
         outcomes_B = batch.returns_B if batch.outcomes_B is None else batch.outcomes_B
         bonus_B = self.bonus(calls_B, outcomes_B, batch.step)
-        rewards_BT = token_rewards(batch) + at_last_token(batch, bonus_B)
-        return replace(batch, returns_B=batch.returns_B + bonus_B, rewards_BT=rewards_BT)
+        paid_BT = at_last_token(batch, bonus_B)
+        rewards_BT = token_rewards(batch) + paid_BT
+        shaped = replace(batch, returns_B=batch.returns_B + bonus_B, rewards_BT=rewards_BT)
+        return shaped.with_notes(**{BONUSES: paid_BT})
 
     def _calls(self, batch: Batch) -> Tensor:
         if self.form != "agent":

@@ -14,6 +14,7 @@ from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range, one_of
 from agentrl.algorithms.episodes import episode_sum, group_sum
 from agentrl.algorithms.invalid_actions import PENALTIES
+from agentrl.algorithms.spear_rewards import BONUSES
 from agentrl.algorithms.steps import Steps, discounted_returns, steps
 from agentrl.algorithms.timeline import token_rewards
 
@@ -72,7 +73,10 @@ class GroupInGroup:
         advantage_S = self._episode_part(batch, index, penalties_BT, penalty_S)
         if self.step_weight:
             anchor_S = anchor_groups(batch, index, self.match, self.similarity)
-            bare = replace(batch, rewards_BT=token_rewards(batch).double() + penalties_BT)
+            rewards_BT = token_rewards(batch).double() + penalties_BT
+            if BONUSES in batch.notes:
+                rewards_BT = rewards_BT - batch.notes[BONUSES].double()
+            bare = replace(batch, rewards_BT=rewards_BT)
             return_S = discounted_returns(bare, index, self.gamma) - penalty_S
             step_S = self._compare(return_S, anchor_S, torch.ones_like(index.last_S), lone=0.0)
             advantage_S = advantage_S + self.step_weight * step_S

@@ -270,6 +270,22 @@ def test_the_bonus_fades_with_the_update():
     assert found == pytest.approx([1.1, 1.05, 1.0, 1.0])
 
 
+def test_step_advantages_do_not_see_the_bonus_but_episode_advantages_do():
+    anchors = torch.tensor([[0, 0]] * 4)
+    batch = batch_of([0, 0, 0, 1], [0] * 4, [1.0, 1.0, 1.0, 0.0], anchors_BT=anchors)
+    paid = ToolCallReward(schedule="constant")(batch)
+    advantage = get("gigpo", samples="episodes").advantage
+    bare = replace(advantage, step_weight=0.0)
+
+    def step_part(batch: Batch) -> torch.Tensor:
+        return advantage(batch).advantages - bare(batch).advantages
+
+    torch.testing.assert_close(step_part(paid), step_part(batch))
+    # The bonus is 0.3 for episode 0 and 0.1 for episode 1, so their distance grows by 0.2.
+    gap = bare(paid).advantages - bare(batch).advantages
+    torch.testing.assert_close(gap[:, 0], torch.tensor([0.1, 0.1, 0.1, -0.1]))
+
+
 def test_mathematics_counts_messages_with_a_tool_call():
     calls = {"tool_calls": torch.tensor([3.0, 3.0, 0.0])}
     batch = batch_of([0, 1, 2], [0, 0, 0], [1.0, 0.0, 1.0], components=calls)

@@ -115,14 +115,17 @@ def _push(case: Case, push: Mapping[str, Any], settings: Replay) -> tuple[Any, l
     )
     mean_B = episode_sum(batch, rewards) / episode_sum(batch, torch.ones_like(rewards))
     scores = group_scores(replace(batch, returns_B=mean_B), settings.group_std)
-    if "advantages_row_mean" in push:
-        better = one.tensor("advantages_row_mean") > 0
+    if "advantages_row_mean" in push:  # one advantage per row, averaged over the padded width
+        row_mean = one.tensor("advantages_row_mean").unsqueeze(-1)
+        advantages = row_mean * mask.shape[-1] / mask.sum(-1, keepdim=True).clamp(min=1) * mask
     else:
-        better = GroupRelative(scale="none", samples="rows")(batch).advantages.mean(-1) > 0
+        scale = "group" if case.config["norm_adv_by_std_in_grpo"] else "none"
+        advantages = GroupRelative(scale=scale, samples="rows")(batch).advantages
+    better = advantages.mean(-1) > 0
     if "has_tool_call" in push and "has_tool_call" in case.config.get("store_if", "has_tool_call"):
         better = better & torch.tensor(push["has_tool_call"])
     return scores, [
-        Entry(float(rewards[row]), mask[row], mask[row], push["row_id"][row])
+        Entry(float(rewards[row]), mask[row], advantages[row], push["row_id"][row])
         for row in better.nonzero()[:, 0].tolist()
     ]
 
