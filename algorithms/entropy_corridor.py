@@ -165,7 +165,6 @@ class _EntropyHistory(Controller):
     def observe(self, report: Mapping[str, float], batch: Batch) -> None:
         if self.seen is not None:
             self.means.append(self.seen)
-        self.seen = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"means": list(self.means)}
