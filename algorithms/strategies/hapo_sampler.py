@@ -15,9 +15,6 @@ from agentrl.algorithms.checks import in_range, one_of
 from agentrl.algorithms.log_entropy import SIGNS, LogEntropyStatistics, scaled_log_entropy
 from agentrl.algorithms.strategies.strategy import Need
 
-EPSILON = 1e-6
-"""Least entropy, and added to the deviation, in the released sampler."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HapoSampler:
@@ -26,16 +23,19 @@ class HapoSampler:
     Attributes:
         tau: largest relative change of the temperature, in [0, 1).
         sign: `intended`, or `official`: the released code's slip, where T is never below T_0.
+        epsilon: least entropy that is told apart from 0, and added to the deviation.
     """
 
     name: ClassVar[str] = "hapo"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TEMPERATURE})
     tau: float = 0.05
     sign: str = "intended"
+    epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
         in_range("temperature_tau", self.tau, 0, 0.99)
         one_of("hapo_sign", self.sign, SIGNS)
+        in_range("temperature_epsilon", self.epsilon, 0, open_low=True)
 
     def temperature(
         self, logits: Tensor, statistics: LogEntropyStatistics | None, base: float = 1.0
@@ -49,7 +49,7 @@ class HapoSampler:
         """
         if statistics is None:
             return logits.new_full(logits.shape[:-1], base)
-        entropy = torch.special.entr(torch.softmax(logits, dim=-1)).sum(-1).clamp(min=EPSILON)
-        widened = replace(statistics, std=statistics.std + EPSILON)
+        entropy = torch.special.entr(torch.softmax(logits, dim=-1)).sum(-1).clamp(min=self.epsilon)
+        widened = replace(statistics, std=statistics.std + self.epsilon)
         scaled = scaled_log_entropy(entropy, widened, self.sign)
         return base * (1 + self.tau * scaled.clamp(-1, 1))

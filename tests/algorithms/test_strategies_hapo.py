@@ -92,7 +92,7 @@ def test_without_statistics_the_temperature_stays():
 
 def test_it_is_a_rollout_strategy_with_checked_settings():
     assert isinstance(HapoSampler(), RolloutStrategy)
-    for settings in ({"tau": -0.1}, {"tau": 1.0}, {"sign": "other"}):
+    for settings in ({"tau": -0.1}, {"tau": 1.0}, {"sign": "other"}, {"epsilon": 0}):
         with pytest.raises(ConfigError):
             HapoSampler(**settings)
     with pytest.raises(ConfigError, match="entropy_pivot"):

@@ -173,9 +173,9 @@ def adaptive_temperature(case: Case) -> Result:
         scale_below=-torch.tensor(given["scale_neg"]),
     )
     outputs = {
-        name: HapoSampler(tau=config["temperature_tau"], sign=sign).temperature(
-            torch.tensor(given["logits"]), statistics, config["base_temperature"]
-        )
+        name: HapoSampler(
+            tau=config["temperature_tau"], sign=sign, epsilon=config["eps"]
+        ).temperature(torch.tensor(given["logits"]), statistics, config["base_temperature"])
         for name, sign in (
             ("temperature", "official"),
             ("temperature_with_negated_scale_neg", "intended"),
