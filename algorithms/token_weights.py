@@ -138,7 +138,8 @@ class Decreasing:
     def __call__(self, view: View) -> Tensor:
         """Return the weights [B, T]."""
         score_BT = read(view, self.score)
-        least, most = view.state(self)
+        extremes: tuple[Tensor, Tensor] = view.state(self)
+        least, most = extremes
         if self.shape == "exp":
             falling_BT = torch.exp(math.log(self.low) * score_BT / most.clamp(min=0.02))
             return falling_BT.clamp(self.low, 1.0)

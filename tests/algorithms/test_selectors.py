@@ -54,7 +54,9 @@ def test_within_restricts_what_is_counted_and_and_intersects(view):
     assert (both.choose(view) == expected).all()
     assert (both.choose(view, both.prepare(view)) == expected).all()
     assert both.requires == both.prepare_requires == {SCORE}
-    assert not (Negative() & Positive()).choose(view).any()
+    level = replace(view, advantages_BT=torch.zeros_like(view.advantages_BT))
+    assert not Negative().choose(level).any()
+    assert not Positive().choose(level).any()
 
 
 def test_masked_tokens_are_never_chosen(view):
