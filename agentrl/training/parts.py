@@ -58,8 +58,8 @@ async def build_parts(
     strategy = learner.algorithm.rollout
     if strategy is not None and getattr(strategy, "needs", None):
         progress.say(
-            f"The rollout strategy {strategy.name!r} of {config.algorithm.name} branches; this "
-            "version samples the episodes of a group independently."
+            f"The rollout strategy {strategy.name!r} of {config.algorithm.name} is not carried "
+            "out yet: the episodes of a group are sampled independently, as usual."
         )
     scheduler = assembly.build_scheduler(config, env_class, pool, tokenizer, engine.max_context)
     return Parts(model, tokenizer, engine, learner, scheduler)
