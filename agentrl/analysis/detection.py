@@ -17,7 +17,7 @@ from agentrl.analysis.source import Numbers
 from agentrl.errors import ConfigError
 
 EPSILON = 1e-6
-"""Added to denominators of F1, as in the released code: it also decides between equal F1 values."""
+"""Added to denominators of F1, as in the released code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def detection_quality(
         return DetectionQuality()
     curve = roc(truth, values)
     thresholds = curve.thresholds[:0:-1]
-    f1 = np.array([_f1(truth, values >= threshold) for threshold in thresholds])
+    f1 = np.array([_f1(truth, values >= threshold, 0.0) for threshold in thresholds])
     at_f1 = float(thresholds[int(np.argmax(f1))])
     gain = curve.tpr - curve.fpr
     at_youden = float(curve.thresholds[int(np.argmax(gain))])
@@ -137,9 +137,14 @@ def _finite(labels: ArrayLike, scores: ArrayLike) -> tuple[Numbers, Numbers]:
     return truth[kept], values[kept]
 
 
-def _f1(truth: Numbers, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
+def _f1(
+    truth: Numbers,
+    chosen: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    epsilon: float = EPSILON,
+) -> float:
+    """Return F1; `epsilon` is added to what precision and recall are divided by."""
     hits = float(truth[chosen].sum())
-    precision, recall = hits / (chosen.sum() + EPSILON), hits / (truth.sum() + EPSILON)
+    precision, recall = hits / (chosen.sum() + epsilon), hits / (truth.sum() + epsilon)
     return float(2 * precision * recall / (precision + recall + EPSILON))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.table import Table as Drawn
 from agentrl.training.curves import Plot, document
 
 Cell = str | int | float | None
+
+ROWS = 24
+"""Rows of a table by step that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,14 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+
+    @classmethod
+    def by_step(cls, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
+        """Return a table of steps; of many, evenly spaced ones up to the last are shown."""
+        every = -(-len(rows) // ROWS) or 1
+        if every > 1:
+            title = f"{title} (1 of {every} rows; all are in the JSON file)"
+        return cls(title, columns, list(rows[::-1][::every][::-1]))
 
     def texts(self) -> list[list[str]]:
         """Return the cells as they are shown."""
@@ -63,10 +74,11 @@ class Analysis:
         _say(console, f"{self.tool} of {self.run}")
         for table in self.tables:
             _say(console, f"\n{table.title}")
-            if console.is_terminal:
-                console.print(_drawn(table))
-            else:
+            if not console.is_terminal:
                 _say(console, _plain(table))
+                continue
+            for columns in _pieces(table, console.width):
+                console.print(_drawn(table, columns))
         if self.notes:
             _say(console, "\n" + "\n".join(self.notes))
 
@@ -95,7 +107,7 @@ def _say(console: Console, text: str) -> None:
 def _text(cell: Cell) -> str:
     if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
         return "-"
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
 
 
 def _plain(table: Table) -> str:
@@ -110,12 +122,32 @@ def _plain(table: Table) -> str:
     )
 
 
-def _drawn(table: Table) -> Drawn:
+def _pieces(table: Table, width: int) -> Iterator[list[int]]:
+    """Yield columns that fit beside the first one, so that no number is ever cut."""
+    wide = [3 + _least_width(table, index) for index in range(len(table.columns))]
+    piece = [0]
+    for index in range(1, len(wide)):
+        if len(piece) > 1 and sum(wide[i] for i in (*piece, index)) > width - 2:
+            yield piece
+            piece = [0]
+        piece.append(index)
+    yield piece
+
+
+def _least_width(table: Table, index: int) -> int:
+    """Return the width of a column whose name is broken between words."""
+    cells = (row[index] for row in table.texts())
+    return max(map(len, (*table.columns[index].split(), *cells)))
+
+
+def _drawn(table: Table, columns: Sequence[int]) -> Drawn:
     drawn = Drawn(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, name in enumerate(table.columns):
-        drawn.add_column(name, justify="right" if index else "left")
+    for index in columns:
+        side: Literal["left", "right"] = "right" if index else "left"
+        least = _least_width(table, index)
+        drawn.add_column(table.columns[index], justify=side, min_width=least)
     for row in table.texts():
-        drawn.add_row(*row)
+        drawn.add_row(*(row[index] for index in columns))
     return drawn
 
 

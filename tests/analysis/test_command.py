@@ -1,5 +1,6 @@
 """`agentrl analyse`: tables, files and mistakes, on run directories made by hand."""
 
+import io
 import json
 import math
 import re
@@ -8,6 +9,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from agentrl.analysis import tool
 from agentrl.analysis.entropy_law import EntropyLaw
@@ -286,3 +288,25 @@ def test_what_is_not_finite_is_null_in_files_and_a_dash_in_tables(tmp_path):
     _, path = found.write(tmp_path)
     data = json.loads(path.read_text())
     assert data["x"] == [None, 1.0] and data["y"] == [None]
+
+
+def test_on_a_narrow_terminal_tables_are_cut_between_columns_and_numbers_never():
+    rows = [[step, *(0.12345 + 0.01 * n for n in range(8))] for step in range(3)]
+    table = Table("t", ["step", *(f"column {n}" for n in range(8))], rows)
+    output = io.StringIO()
+    console = Console(
+        file=output, width=50, force_terminal=True, no_color=True, legacy_windows=False
+    )
+    Analysis(tool="test", run="run", tables=[table]).show(console)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue())
+    assert all(len(line) <= 50 for line in text.splitlines())
+    for number in range(8):
+        assert text.count(f"{0.12345 + 0.01 * number:.3g}") == 3
+    assert text.count("step") > 1
+
+
+def test_of_many_steps_evenly_spaced_ones_up_to_the_last_are_shown():
+    table = Table.by_step("t", ["step"], [[step] for step in range(1, 101)])
+    assert [row[0] for row in table.rows] == list(range(5, 101, 5))
+    assert "1 of 5 rows" in table.title
+    assert Table.by_step("t", ["step"], [[1], [2]]).rows == [[1], [2]]

@@ -81,6 +81,10 @@ def test_a_rate_of_exactly_five_per_cent_counts_unless_as_released():
     labels = [1] * 4 + [0] * 20
     assert detection_quality(labels, scores).tpr_at_fpr == 1.0
     assert detection_quality(labels, scores, variant="released").tpr_at_fpr == 0.5
+    # The best negative ties with the second of two positives.
+    scores, labels = [10.0, 8.0, 8.0, *np.linspace(1, 0, 19)], [1] * 2 + [0] * 20
+    assert detection_quality(labels, scores).tpr_at_fpr == 1.0
+    assert detection_quality(labels, scores, variant="released").tpr_at_fpr == 0.5
 
 
 def test_the_curve_starts_and_ends_in_the_corners():
@@ -88,3 +92,10 @@ def test_the_curve_starts_and_ends_in_the_corners():
     assert curve.fpr.tolist() == [0, 1, 1]
     assert curve.tpr.tolist() == [0, 0.5, 1]
     assert curve.thresholds.tolist() == [math.inf, 0.3, 0.1]
+
+
+def test_of_equal_f1_values_the_lowest_threshold_is_named():
+    # F1 is 2/3 at 4 (precision 1, recall 1/2) and at 1 (precision 1/2, recall 1).
+    found = detection_quality([1, 0, 0, 1], [4, 3, 2, 1])
+    assert found.best_f1 == pytest.approx(2 / 3, abs=1e-5)
+    assert found.threshold_f1 == 1

@@ -127,3 +127,9 @@ def test_a_dropped_component_is_one_change_without_noise():
     found = sensitivity([group], Change(alpha=0.5))
     assert found.flips == found.tv_hard == 1.0
     assert found.bound == pytest.approx(0.8)
+
+
+def test_noise_moves_rewards_both_ways():
+    change = Change(noise=0.01, draws=500)
+    assert sensitivity(groups([1, 0.985]), change).flips > 0
+    assert sensitivity(groups([1, 0.979]), change).flips == 0

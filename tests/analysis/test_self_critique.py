@@ -101,5 +101,6 @@ def test_the_peak_counts_samples_within_a_share_of_the_mean_length():
     near, far = [0] * 9 + [1], [1] * 10
     # Mean length 10: with alpha 0.1 one edit is close.
     assert peak(greedy, [near, far, greedy, []], alpha=0.2) == pytest.approx(2 / 3)
+    assert peak(greedy, [near], alpha=0.1) == 1
     assert peak(greedy, [near], alpha=0.05) == 0
     assert math.isnan(peak(greedy, [])) and math.isnan(peak([], [near]))

@@ -182,7 +182,9 @@ def _steps_table(steps: Sequence[StepCovariance], changes: Sequence[Change], top
         for s in steps
     ]
     last = ["-Cov(l, pA)", "mean S", "-Cov(S, A)", "change of H"]
-    return Table("Per step: l log-prob, p probability, A advantage", [*columns, *last], rows)
+    return Table.by_step(
+        "Per step: l log-prob, p probability, A advantage", [*columns, *last], rows
+    )
 
 
 def _agreement_table(agreements: dict[str, Agreement]) -> Table:

@@ -80,8 +80,12 @@ def analyse(run: Run, options: Options) -> Analysis:
     done = f"noise up to {options.noise:g}"
     if options.drop is not None:
         done = f"{options.weight:g} x {options.drop} taken off"
-    rows = [*(_row(step, found) for step, found in steps.items()), _row("all", total)]
-    tables = [Table(f"Per step, {done}, alpha {options.alpha:g}", _COLUMNS, rows)]
+    title = f"Per step, {done}, alpha {options.alpha:g}"
+    rows = [_row(step, found) for step, found in steps.items()]
+    tables = [
+        Table.by_step(title, _COLUMNS, rows),
+        Table("All steps together", ["", *_COLUMNS[1:]], [_row("all", total)]),
+    ]
     if sweep:
         swept = [_row(f"{size:g}", found) for size, found in sweep.items()]
         tables.append(Table("All steps, by size of noise", ["noise", *_COLUMNS[1:]], swept))
