@@ -77,8 +77,8 @@ class Analysis:
             if not console.is_terminal:
                 _say(console, _plain(table))
                 continue
-            for columns in _pieces(table, console.width):
-                console.print(_drawn(table, columns))
+            for piece in _pieces(table, console.width):
+                console.print(piece)
         if self.notes:
             _say(console, "\n" + "\n".join(self.notes))
 
@@ -122,32 +122,34 @@ def _plain(table: Table) -> str:
     )
 
 
-def _pieces(table: Table, width: int) -> Iterator[list[int]]:
-    """Yield columns that fit beside the first one, so that no number is ever cut."""
-    wide = [3 + _least_width(table, index) for index in range(len(table.columns))]
-    piece = [0]
+def _pieces(table: Table, width: int) -> Iterator[Drawn]:
+    """Yield the table, or pieces of it that fit beside its first column: no number is ever cut."""
+    texts = table.texts()
+    names = list(table.columns)
+    whole = [max(map(len, (name, *(row[i] for row in texts)))) for i, name in enumerate(names)]
+    if sum(whole) + 3 * len(whole) <= width:
+        yield _drawn(table, texts, dict(enumerate(whole)))
+        return
+    # Names may be broken between words.
+    wide = [
+        max(map(len, (*name.split(), *(row[i] for row in texts)))) for i, name in enumerate(names)
+    ]
+    piece = {0: wide[0]}
     for index in range(1, len(wide)):
-        if len(piece) > 1 and sum(wide[i] for i in (*piece, index)) > width - 2:
-            yield piece
-            piece = [0]
-        piece.append(index)
-    yield piece
+        if len(piece) > 1 and sum(piece.values()) + wide[index] + 3 * (len(piece) + 1) > width:
+            yield _drawn(table, texts, piece)
+            piece = {0: wide[0]}
+        piece[index] = wide[index]
+    yield _drawn(table, texts, piece)
 
 
-def _least_width(table: Table, index: int) -> int:
-    """Return the width of a column whose name is broken between words."""
-    cells = (row[index] for row in table.texts())
-    return max(map(len, (*table.columns[index].split(), *cells)))
-
-
-def _drawn(table: Table, columns: Sequence[int]) -> Drawn:
+def _drawn(table: Table, texts: Sequence[Sequence[str]], widths: Mapping[int, int]) -> Drawn:
     drawn = Drawn(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index in columns:
+    for index, width in widths.items():
         side: Literal["left", "right"] = "right" if index else "left"
-        least = _least_width(table, index)
-        drawn.add_column(table.columns[index], justify=side, min_width=least)
-    for row in table.texts():
-        drawn.add_row(*(row[index] for index in columns))
+        drawn.add_column(table.columns[index], justify=side, width=width)
+    for row in texts:
+        drawn.add_row(*(row[index] for index in widths))
     return drawn
 
 

@@ -67,3 +67,7 @@ def test_the_rule_fires_where_the_proxy_rises_while_the_held_out_value_falls():
 )
 def test_else_it_does_not_fire(proxy, heldout, margin):
     assert early_stop(proxy, heldout, patience=3, margin=margin) is None
+
+
+def test_what_comes_later_does_not_matter_to_the_rule():
+    assert early_stop([1, 2, 3, 4, 5], [0.1, 0.6, 0.5, 0.4, 0.9], patience=3) == EarlyStop(3, 1)
