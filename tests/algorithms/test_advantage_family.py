@@ -526,6 +526,14 @@ def test_tokens_are_kept_by_advantage_times_entropy():
     assert step(batch).mask_BT.tolist() == [[0, 1, 0], [1, 0, 1]]
 
 
+def test_of_equal_advantages_the_less_certain_episodes_are_kept():
+    batch = batch_of([0.0] * 3 + [1.0] * 3, [0] * 6, [2] * 6)
+    entropy = torch.tensor([0.3, 0.9, 0.5, 0.2, 0.1, 0.7]).double()
+    batch.stats[Stat.OLD_ENTROPY] = entropy.unsqueeze(-1).expand(6, 2)
+    kept = DownSample(first_episodes=1 / 3).episodes(spread(batch.clean(), batch.returns_B))
+    assert kept.tolist() == [False, True, False, False, False, True]
+
+
 def test_down_sampling_within_groups_keeps_some_of_each():
     batch = batch_of(RETURNS, GROUPS)
     batch = spread(batch.clean(), batch.returns_B)
