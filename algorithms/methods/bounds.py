@@ -74,12 +74,17 @@ def etr(
     scale_high: float = 2.0,
     outcome_low: float = 0.0,
     outcome_high: float = 1.0,
+    dual_clip: float | None = 10.0,
+    overlong: str = "penalty",
+    overlong_max_tokens: int = 20480,
+    overlong_buffer_tokens: int = 4096,
+    dynamic_sampling: bool = True,
 ) -> Algorithm:
     """ETR: DAPO whose clip range grows with the advantage and with how mixed the group is.
 
     Range [1 - s clip_low, 1 + s clip_high], s = 1 + advantage_gain (|A| / (1 + |A|) - 1/2)
     + group_gain (4 Var(R_g) - 1/2) inside [scale_low, scale_high]; outcomes R are scaled from
-    [outcome_low, outcome_high] to [0, 1].  Gains of 0 are DAPO.
+    [outcome_low, outcome_high] to [0, 1].  Gains of 0 are DAPO, whose settings are the others.
 
     Source: reconstructed from the abstract, which says that the boundary scales with the
     advantage's size and the variance of the group's pass rate; formula and constants are ours.
@@ -92,8 +97,15 @@ def etr(
         scale_low=scale_low,
         scale_high=scale_high,
     )
+    base = dapo(
+        dual_clip=dual_clip,
+        overlong=overlong,
+        overlong_max_tokens=overlong_max_tokens,
+        overlong_buffer_tokens=overlong_buffer_tokens,
+        dynamic_sampling=dynamic_sampling,
+    )
     note = NoteOutcomeVariance(outcome_low, outcome_high)
-    return replace(dapo(), name="etr", transforms=(note,), bounds=bounds)
+    return replace(base, name="etr", transforms=(note,), bounds=bounds)
 
 
 @method(family="policy-loss", source="DISPO (abstract)", provenance="identity tests")

@@ -216,19 +216,28 @@ def test_minpro_over_the_row_starts_anew_in_every_row():
     torch.testing.assert_close(mu_BT[batch.valid_BT], expected[batch.valid_BT])
 
 
-def test_minpro_by_hand(evaluate):
-    """Ratios 2, 1/2, 3 in one row: mu = 1, 2, 1/2, so the weights are 2, 1 and 3/2."""
-    minpro = get("minpro", clip_low=0.5, clip_high=0.8)
+@pytest.mark.parametrize(
+    ("settings", "advantage", "weights"),
+    [
+        ({}, -2.0, [1.8, 1.0, 1.5]),
+        ({"clip_first": True}, -2.0, [1.8, 1.0, 0.9]),
+        ({"form": "clip"}, -2.0, [2.0, 1.0, 1.5]),
+        ({"form": "clip"}, 2.0, [0.0, 1.0, 1.5]),
+    ],
+)
+def test_minpro_by_hand(evaluate, settings, advantage, weights):
+    """Ratios 2, 1/2, 3 in one row: mu = 1, 2, 1/2, so the products are 2, 1 and 3/2."""
+    minpro = get("minpro", clip_low=0.5, clip_high=0.8, **settings)
     batch = estimated(minpro)
     mask = torch.zeros_like(batch.mask_BT)
     mask[0, :3] = 1
     old = torch.zeros_like(mask)
     now = old.clone()
     now[0, :3] = torch.tensor([2.0, 0.5, 3.0]).log()
-    batch = replace(batch, mask_BT=mask, advantages_BT=mask * -2.0)
+    batch = replace(batch, mask_BT=mask, advantages_BT=mask * advantage)
     batch = batch.with_stats({Stat.LOGPROBS: now, Stat.OLD_LOGPROBS: old})
     _, gradients = evaluate(minpro, batch)
-    expected = 2.0 * torch.tensor([1.8, 1.0, 1.5], dtype=torch.float64) / 3
+    expected = -advantage * torch.tensor(weights, dtype=torch.float64) / 3
     torch.testing.assert_close(gradients[Stat.LOGPROBS][0, :3], expected)
 
 
