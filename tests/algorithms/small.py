@@ -6,4 +6,5 @@ from typing import Any
 
 SMALL: dict[str, dict[str, Any]] = {
     "bupo": {"layer": 0},
+    "spear": {"buffer_rows": 2, "replay_warmup_steps": 2},
 }
