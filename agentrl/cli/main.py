@@ -14,7 +14,7 @@ from agentrl.errors import AgentRLError
 COMMANDS = {
     "train": "train an agent from a configuration file",
     "eval": "score a model, or an agent without one, on panels of tasks",
-    "analyse": "say what a run shows: entropy law, covariance, contamination, ...",
+    "analyse": "say what a run shows about its method, with tables and plots",
     "play": "play an environment yourself",
     "data": "say how to get the data of an environment, and check them",
     "envs": "list the registered environments, or check one",
