@@ -7,7 +7,7 @@ from pathlib import Path
 
 _TOOLS = """\
 tools:
-  entropy-law       fit R = -a exp(H) + b to the start, foretell the rest, and the ceiling
+  entropy-law       fit R = -a exp(H) + b to the start, predict the rest, and the ceiling
   covariance        covariance of log-probs and advantages against the change of entropy
   policy-cliff      how often a small change of the reward changes the best answer
   self-critique     which tasks the model was trained on, from two greedy answers to each
