@@ -15,6 +15,13 @@ PUBLIC = {
         "Algorithm Batch Loss Metric Normaliser Stat combine estimate_advantages get listing names "
         "policy_loss prepare register report settings"
     ),
+    "agentrl.algorithms.cases": (
+        "Case CaseBank Embedder Found HashingEmbedder Pair Retriever RetrieverSettings render train"
+    ),
+    "agentrl.algorithms.strategies": (
+        "Branching Cure Drpo Ettrl Fork ForkStrategy HapoSampler Need RolloutStrategy"
+    ),
+    "agentrl.analysis": "Analysis Run Table Tool names tool",
     "agentrl.config": (
         "AlgorithmConfig CheckpointConfig EngineConfig EnvironmentConfig EvaluationConfig "
         "ModelConfig RolloutConfig RunConfig WarmupConfig load_config parse_overrides save_config"

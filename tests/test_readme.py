@@ -86,11 +86,10 @@ def test_scripts_it_names_exist():
     assert [script for script in scripts if not (REPOSITORY / script).is_file()] == []
 
 
-def test_tables_name_every_algorithm_and_environment():
+def test_tables_count_the_algorithms_and_name_every_environment():
     row = next(line for line in README.splitlines() if line.startswith("| algorithms"))
-    named = re.search(r"\[(.*)\]", row)
-    assert named is not None
-    assert set(named[1].replace("`", "").split()) == set(algorithms.names())
+    assert f"[{len(algorithms.names())} methods]" in row
+    assert set(re.findall(r"`(\w+)`", row)) <= set(algorithms.names())
     row = next(line for line in README.splitlines() if line.startswith("| environments"))
     assert {name for name, _ in envs.listing() if name.startswith("agentrl/")} == set(
         re.findall(r"agentrl/\w+-v\d+", row)
