@@ -104,6 +104,11 @@ class Algorithm:
                 f"`ratio` {type(self.ratio).__name__} is a constant, so nothing would be learned; "
                 "use TokenRatio or SequenceRatio, or the surrogate WeightPG."
             )
+        if not callable(self.advantage):
+            raise ConfigError(
+                f"`advantage` is {self.advantage!r}; it must be exactly one base estimator. What "
+                "changes its advantages afterwards goes into `transforms`."
+            )
         names = [regulariser.name for regulariser in self.regularisers]
         if len(set(names)) != len(names):
             raise ConfigError(f"`regularisers` holds a name twice: {', '.join(names)}.")

@@ -112,7 +112,7 @@ class PassAtK:
             torch.stack([samples_B, correct_B], -1), dim=0, return_inverse=True
         )
         known = [pass_at_k_advantages(n, c, self.k, self.epsilon) for n, c in pairs.tolist()]
-        table = torch.tensor(known, dtype=torch.float64, device=index_B.device)
+        table = torch.tensor(known, dtype=torch.float64, device=index_B.device).reshape(-1, 3)
         ahead_B, behind_B, _ = table[index_B].unbind(-1)
         return spread(batch, torch.where(solved_B, ahead_B, behind_B))
 
