@@ -520,10 +520,10 @@ def test_down_sampling_follows_its_schedule():
 
 def test_tokens_are_kept_by_advantage_times_entropy():
     batch = batch_of([2.0, -1.0], [0, 0], [3, 3])
-    batch.stats[Stat.OLD_ENTROPY] = torch.tensor([[0.1, 0.5, 0.3], [0.9, 0.3, 1.5]]).double()
+    batch.stats[Stat.OLD_ENTROPY] = torch.tensor([[0.1, 0.8, 0.5], [0.9, 0.3, 1.5]]).double()
     batch = spread(batch.clean(), batch.returns_B)
     step = DownSample(first_episodes=1.0, last_episodes=1.0, first_tokens=0.5, last_tokens=0.5)
-    assert step(batch).mask_BT.tolist() == [[0, 1, 0], [1, 0, 1]]
+    assert step(batch).mask_BT.tolist() == [[0, 1, 1], [0, 0, 1]]
 
 
 def test_of_equal_advantages_the_less_certain_episodes_are_kept():
