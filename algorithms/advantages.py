@@ -99,8 +99,8 @@ class EpisodeReturn:
 class LeaveOneOut:
     """`R` minus the mean of the other episodes of the group, `(R - mu_g) k / (k - 1)` (RLOO).
 
-    Source: Ahmadian et al., Back to Basics (arXiv 2402.14740), section 3.2; a group with one
-    counted episode keeps R, as in verl's `compute_rloo_outcome_advantage`.
+    Source: Ahmadian et al., Back to Basics (arXiv 2402.14740); a group with one counted episode
+    keeps R, as in verl's `compute_rloo_outcome_advantage`.
 
     Attributes:
         samples: `episodes` or `rows`, see `counted_rows`.

@@ -98,7 +98,7 @@ class AdaptiveKL:
 
     coefficient <- coefficient * (1 + clip(KL / target - 1, -0.2, 0.2) * episodes / horizon)
 
-    Source: Ziegler et al., Fine-Tuning Language Models from Human Preferences, section 2.2.
+    Source: Ziegler et al., Fine-Tuning Language Models from Human Preferences (arXiv 1909.08593).
 
     Attributes:
         target: wanted KL per token, in nats.

@@ -137,8 +137,9 @@ class BestMinusSecond:
     `(R_max - R_second) / (sigma_g + epsilon)`; where several are best, and in a group with one
     counted episode, every advantage is 0.
 
-    Source: Pass@K Policy Optimization as in verl-project/verl:verl/trainer/ppo/core_algos.py,
-    `compute_grpo_passk_outcome_advantage` (arXiv 2503.19595).
+    Source: verl-project/verl:verl/trainer/ppo/core_algos.py,
+    `compute_grpo_passk_outcome_advantage`, after Optimizing Language Models for Inference Time
+    Objectives using Reinforcement Learning (arXiv 2503.19595).
 
     Attributes:
         scale: `group` divides by the unbiased deviation of the group, `none` by 1.

@@ -52,7 +52,7 @@ class Covariance:
 
     Large where a token is both likely and rewarded: what lowers the entropy.
 
-    Source: The Entropy Mechanism (arXiv 2505.22617), definition 1;
+    Source: The Entropy Mechanism (arXiv 2505.22617), eq. 10;
     verl-project/verl:verl/trainer/ppo/core_algos.py, `compute_policy_loss_clip_cov`.
     """
 

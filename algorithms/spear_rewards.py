@@ -46,7 +46,7 @@ class ToolCallReward:
     The bonus lies on the episode's last token, and in the note `BONUSES`: methods that credit
     single steps leave it out of step returns, as the released code does.
 
-    Source: SPEAR, eq. 1; TencentYoutuResearch/SPEAR:verl-agent/agent_system/reward_manager/
+    Source: SPEAR, eq. 6; TencentYoutuResearch/SPEAR:verl-agent/agent_system/reward_manager/
     episode.py (agent), verl/recipe/spear/reward.py (maths).  There is no format reward in the
     released code, nor here.
 

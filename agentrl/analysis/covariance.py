@@ -4,8 +4,8 @@ For a softmax policy a policy-gradient step changes the entropy of a state by ab
 -Cov(log pi(a|s), pi(a|s) A(s, a)) times its size, so tokens that were likely already and are
 rewarded, or unlikely and punished, use entropy up.
 
-Source: arXiv 2505.22617 (Theorem 1 and Eq. 9), PRIME-RL/Entropy-Mechanism-of-RL.  The
-discriminator S = p (H + ln p) is that of "On the Entropy Dynamics in RFT": a push of the token's
+Source: arXiv 2505.22617 (Theorem 1 and Eq. 10), PRIME-RL/Entropy-Mechanism-of-RL.  The
+discriminator S = p (H + ln p) is that of arXiv 2602.03392 ("On the Entropy Dynamics in RFT"): a push of the token's
 logit by e changes entropy by -e S, and a step by -(S - E[S]) times size and advantage.  Sums over
 the vocabulary are not stored in rollouts; E[S] is the mean over sampled tokens.
 """

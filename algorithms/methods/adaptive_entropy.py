@@ -34,8 +34,9 @@ def adaptive_entropy(
     a mean entropy of at most `entropy_target` and falls by it after any other; the bonus is
     applied only after an update of the first kind.  No KL; groups without contrast are dropped.
 
-    Source: Skywork-OR1 (arXiv 2505.22312); defaults of huggingface/trl's `use_adaptive_entropy`.
-    The controller `AdaptiveEntropy` goes with every method that has an entropy bonus.
+    Source: Skywork Open Reasoner 1 (arXiv 2505.22312); defaults of huggingface/trl's
+    `use_adaptive_entropy`.  The controller `AdaptiveEntropy` goes with every method that has an
+    entropy bonus.
     """
     return Algorithm(
         name="adaptive_entropy",

@@ -15,7 +15,7 @@ from agentrl.algorithms.strategies.branching_rules import AepoRule, ArpoRule
 
 @method(
     family="agentic",
-    source="Agentic Reinforced Policy Optimization; RUC-NLPIR/ARPO",
+    source="Agentic Reinforced Policy Optimization (arXiv 2507.19849); RUC-NLPIR/ARPO",
     provenance="official vectors",
 )
 def arpo(
@@ -37,8 +37,8 @@ def arpo(
     (`Branching`).  Advantage and loss are GRPO's with a token mean ("soft" attribution): the
     tokens that branches share have equal ratios in all of them, so they get the mean advantage.
 
-    Source: RUC-NLPIR/ARPO, settings of its 7B scripts.  `measure="after"` is the paper's rule,
-    `before` the released one.
+    Source: arXiv 2507.19849; RUC-NLPIR/ARPO, settings of its 7B scripts.  `measure="after"` is the
+    paper's rule, `before` the released one.
     """
     rule = ArpoRule(branch_probability=branch_probability, entropy_weight=entropy_weight)
     branching = Branching(
@@ -60,7 +60,7 @@ def arpo(
 
 @method(
     family="agentic",
-    source="Agentic Entropy-Balanced Policy Optimization; RUC-NLPIR/ARPO",
+    source="Agentic Entropy-Balanced Policy Optimization (arXiv 2510.14545); RUC-NLPIR/ARPO",
     provenance="official vectors",
 )
 def aepo(
@@ -92,10 +92,10 @@ def aepo(
     `advantage_entropy`: `current`, as released, costs a forward pass per optimiser step; `old` is
     that of the rollout.
 
-    Source: RUC-NLPIR/ARPO, folder AEPO, settings of its 7B scripts; the released trainer always
-    has a dual clip at 3 and skips the advantage part where there is no entropy bonus.  The number
-    of rows from the prompt is fixed, as in the scripts; `branching_rules.initial_rollouts` is the
-    paper's.  `counter="path"` is the paper's penalty.
+    Source: arXiv 2510.14545; RUC-NLPIR/ARPO, folder AEPO, settings of its 7B scripts; the released
+    trainer always has a dual clip at 3 and skips the advantage part where there is no entropy
+    bonus.  The number of rows from the prompt is fixed, as in the scripts;
+    `branching_rules.initial_rollouts` is the paper's.  `counter="path"` is the paper's penalty.
     """
     rule = AepoRule(
         branch_probability=branch_probability,

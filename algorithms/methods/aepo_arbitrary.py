@@ -13,7 +13,7 @@ from agentrl.algorithms.surrogates import PPOClip
 
 @method(
     family="policy-loss",
-    source="Arbitrary Entropy Policy Optimization (597358816/AEPO)",
+    source="Arbitrary Entropy Policy Optimization (arXiv 2510.08141); 597358816/AEPO",
     provenance="identity tests",
 )
 def aepo_arbitrary(
@@ -37,9 +37,9 @@ def aepo_arbitrary(
     alpha is their share of the batch.  Old log-probs are those of temperature 1 for all rows: no
     importance correction, by design.
 
-    Source: 597358816/AEPO; target 0.75 is the best reported (the code's default is 0.5).  The
-    entropy fed back is the mean full entropy of the trained tokens; the code estimates it by the
-    mean of -log pi.
+    Source: arXiv 2510.08141; 597358816/AEPO.  Target 0.75 is the best reported (the code's default
+    is 0.5).  The entropy fed back is the mean full entropy of the trained tokens; the code
+    estimates it by the mean of -log pi.
     """
     return Algorithm(
         name="aepo_arbitrary",

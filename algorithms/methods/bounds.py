@@ -20,7 +20,7 @@ from agentrl.algorithms.registry import method
 from agentrl.algorithms.surrogates import PPOClip, WeightPG
 
 
-@method(family="policy-loss", source="BAPO (WooooDyy/BAPO)", provenance="official vectors")
+@method(family="policy-loss", source="BAPO (arXiv 2510.18927)", provenance="official vectors")
 def bapo(
     *,
     positive_share: float = 0.5,
@@ -38,10 +38,10 @@ def bapo(
     Per optimiser batch, first the lower and then the upper bound rises step by step until
     sum_{A >= 0} A r / sum_{A < 0} |A| r reaches positive_share / (1 - positive_share).
 
-    Source: WooooDyy/BAPO; share 0.5 and the ranges are those of its README and paper.  The code's
-    target is positive / negative, so its script's 0.5 is a share of 1/3.  The code counts clipped
-    tokens at their bound, which makes the first search futile: `count_clipped=True`.  The
-    default leaves out tokens without gradient, as the paper intends.
+    Source: BAPO (arXiv 2510.18927); WooooDyy/BAPO.  Share 0.5 and the ranges are those of its
+    README, the steps those of its configuration.  The code's target is positive / negative, so its
+    script's 0.5 is a share of 1/3.  The code counts clipped tokens at their bound, which makes the
+    first search futile: `count_clipped=True`.  The default leaves out tokens without gradient.
     """
     in_range("positive_share", positive_share, 0, 0.999)
     bounds = BalancedBounds(
@@ -63,7 +63,7 @@ def bapo(
     )
 
 
-@method(family="policy-loss", source="ETR (abstract)", provenance="reconstructed")
+@method(family="policy-loss", source="ETR (arXiv 2601.03723)", provenance="reconstructed")
 def etr(
     *,
     advantage_gain: float = 1.0,
@@ -86,8 +86,9 @@ def etr(
     + group_gain (4 Var(R_g) - 1/2) inside [scale_low, scale_high]; outcomes R are scaled from
     [outcome_low, outcome_high] to [0, 1].  Gains of 0 are DAPO, whose settings are the others.
 
-    Source: reconstructed from the abstract, which says that the boundary scales with the
-    advantage's size and the variance of the group's pass rate; formula and constants are ours.
+    Source: Outcome-Guided Elastic Trust Regions (arXiv 2601.03723), reconstructed from the
+    abstract, which says that the boundary scales with the advantage's size and the variance of
+    the group's pass rate; formula and constants are ours.
     """
     bounds = ElasticBounds(
         clip_low=clip_low,
@@ -108,7 +109,7 @@ def etr(
     return replace(base, name="etr", transforms=(note,), bounds=bounds)
 
 
-@method(family="policy-loss", source="DISPO (abstract)", provenance="identity tests")
+@method(family="policy-loss", source="DISPO (arXiv 2602.00983)", provenance="identity tests")
 def dispo(
     *,
     positive_low: float | None = None,
@@ -123,9 +124,9 @@ def dispo(
 
     variant="topr" is TOPR: weight 1 where A > 0, clip(r, 0, 1) elsewhere, whatever the bounds.
 
-    Source: objective from secondary notes on DISPO.  Its thresholds are not known to us: positive
-    ones are those of `cispo`, negative ones looser, as its abstract advises.  With equal bounds
-    it is CISPO.
+    Source: DISPO (arXiv 2602.00983), objective from secondary notes.  Its thresholds are not known
+    to us: positive ones are those of `cispo`, negative ones looser, as its abstract advises.  With
+    equal bounds it is CISPO.
     """
     one_of("variant", variant, ("dispo", "topr"))
     positive = ConstantBounds(positive_low, positive_high)

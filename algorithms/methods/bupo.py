@@ -14,7 +14,7 @@ from agentrl.algorithms.surrogates import PPOClip
 
 @method(
     family="policy-loss",
-    source="BuPO (Trae1ounG/BuPO)",
+    source="BuPO (arXiv 2512.19673); Trae1ounG/BuPO",
     provenance="official vectors",
 )
 def bupo(
@@ -32,9 +32,10 @@ def bupo(
     softmax(U h / temperature), h the output of decoder layer `layer` (from 0) without final norm,
     U the output matrix; samples always come from the whole model.  Token mean, no KL.
 
-    Source: Trae1ounG/BuPO:verl/workers/actor/dp_actor.py, `_forward_micro_batch_layer_k`; layer 5
-    is its choice for Qwen3-4B (36 layers), 30 of 300 updates.  Reported entropy is the last
-    layer's, as there.
+    Source: Bottom-up Policy Optimization (arXiv 2512.19673);
+    Trae1ounG/BuPO:verl/workers/actor/dp_actor.py, `_forward_micro_batch_layer_k`; layer 5 is its
+    choice for Qwen3-4B (36 layers), 30 of 300 updates.  Reported entropy is the last layer's, as
+    there.
     """
     return Algorithm(
         name="bupo",

@@ -28,8 +28,8 @@ def cispo(
     J = 1/N sum_i sum_t sg(min(r, 1 + clip_high)) A_i l.
 
     Source: MiniMax-M1 (arXiv 2506.13585), eq. 4; it has no effective lower bound and does not
-    print the upper one: the weight is capped at 5 as ScaleRL recommends.  huggingface/trl calls
-    the cap itself `epsilon_high`; here it is 1 + clip_high.
+    print the upper one: the weight is capped at 5 as ScaleRL (arXiv 2510.13786) recommends.
+    huggingface/trl calls the cap itself `epsilon_high`; here it is 1 + clip_high.
     """
     return Algorithm(
         name="cispo",

@@ -54,9 +54,10 @@ def kl_cov(*, fraction: float = 2e-3, kl_coefficient: float = 1.0) -> Algorithm:
     J = 1/N sum [ r A - kl_coefficient |l - l_old| on the max(floor(fraction N), 1) tokens with the
     highest (A - mean A)(l - mean l) ].
 
-    Source: The Entropy Mechanism (arXiv 2505.22617), section 4.3; `fraction` is 2e-3 for 7B and
+    Source: The Entropy Mechanism (arXiv 2505.22617), section 4.2; `fraction` is 2e-3 for 7B and
     2e-4 for 32B models, written as percentages (0.2, 0.02) in its code.  verl takes a fraction and
-    defaults to 2e-4.  Paper: KL(old || new); code, followed: the absolute log-ratio.
+    defaults to 2e-4.  Its eq. 14 has KL(old || new); listing and code, followed: the absolute
+    log-ratio.
     """
     penalty = LogRatioPenalty(
         coefficient=kl_coefficient, selector=TopFraction(Covariance(), fraction)

@@ -14,7 +14,7 @@ from agentrl.algorithms.surrogates import PPOClip
 
 @method(
     family="policy-loss",
-    source="DCPO (597358816/DCPO)",
+    source="DCPO (arXiv 2601.12730); 597358816/DCPO",
     provenance="official vectors",
 )
 def dcpo(
@@ -37,8 +37,9 @@ def dcpo(
     H is at most `entropy_target`, else `temperature_low`;  alpha = a / (1 + a),
     a = min(|target - H|, `alpha_cap`) / (share of correct episodes).  Then GRPO with token mean.
 
-    Source: 597358816/DCPO:verl/trainer/ray_trainer.py.  Differs: temperatures are settings, and
-    A is left alone where no episode is correct (the released code divides by 0 there).
+    Source: Distribution-Centric Policy Optimization (arXiv 2601.12730);
+    597358816/DCPO:verl/trainer/ray_trainer.py.  Differs: temperatures are settings, the entropy is
+    exact, and A is left alone where no episode is correct (the released code divides by 0 there).
     """
     mix = DistributionMix(
         target=entropy_target,

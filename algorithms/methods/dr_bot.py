@@ -16,7 +16,7 @@ from agentrl.algorithms.surrogates import PPOClip
 
 @method(
     family="agentic",
-    source="SPEAR; TencentYoutuResearch/SPEAR",
+    source="SPEAR (arXiv 2509.22601); TencentYoutuResearch/SPEAR",
     provenance="official vectors",
 )
 def dr_bot(
@@ -46,8 +46,8 @@ def dr_bot(
     all).  `form`: `agent` or `maths`.  `scale="group"` divides by the deviation, as the released
     GiGPO scripts do in spite of the paper.
 
-    Source: SPEAR, the Dr.BoT baseline; TencentYoutuResearch/SPEAR.  Its sum-norm is not divided by
-    the number of rows, ours is, so that micro-batches add up.
+    Source: SPEAR (arXiv 2509.22601), the Dr.BoT baseline; TencentYoutuResearch/SPEAR.  Its sum-norm
+    is not divided by the number of rows, ours is, so that micro-batches add up.
     """
     one_of("base", base, ("grpo", "gigpo"))
     one_of("scale", scale, ("group", "none"))

@@ -15,7 +15,7 @@ from agentrl.algorithms.registry import method
 
 @method(
     family="agentic",
-    source="Entropy-Modulated Policy Gradients",
+    source="Entropy-Modulated Policy Gradients (arXiv 2509.09265)",
     provenance="identity tests",
 )
 def empg(
@@ -33,9 +33,10 @@ def empg(
     scaled to [0, 1] over the update.  The surrogate is that of `base`: `grpo` (token mean, KL
     0.01) or `dapo` (no KL, no length penalty); `kl_coefficient` None takes these.
 
-    Source: Entropy-Modulated Policy Gradients, by two summaries; no code was released, and its
-    values of k, k' and zeta are not known.  1, 1 and 0.05 are those of a third-party
-    implementation (WillDreamer/ARLArena); the paper's listing seems to have zeta 0.1.
+    Source: Harnessing Uncertainty: Entropy-Modulated Policy Gradients for Long-Horizon LLM Agents
+    (arXiv 2509.09265), by two summaries; no code was released, and its values of k, k' and zeta are
+    not known to us.  1, 1 and 0.05 are those of a third-party implementation
+    (WillDreamer/ARLArena); the paper's listing seems to have zeta 0.1.
     """
     one_of("base", base, ("grpo", "dapo"))
     if base == "grpo":

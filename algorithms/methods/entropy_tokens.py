@@ -15,10 +15,10 @@ from agentrl.algorithms.surrogates import PPOClip
 from agentrl.algorithms.token_filters import ClipByBatch, ClipByVocabulary
 from agentrl.algorithms.token_weights import Decreasing, KeepOnly
 
-_DYNAMICS = "On the Entropy Dynamics in RFT"
+_DYNAMICS = "On the Entropy Dynamics in RFT (arXiv 2602.03392)"
 
 
-@method(family="policy-loss", source="STEER (zz-haooo/STEER)", provenance="official vectors")
+@method(family="policy-loss", source="STEER (arXiv 2510.10150)", provenance="official vectors")
 def steer(
     *,
     weight_low: float = 0.8,
@@ -34,8 +34,9 @@ def steer(
     and the largest Omega = |A / p_old p (1 - p)(ln p + H_old)| of the optimiser batch.
     shape="exp": w = exp(ln(weight_low) Omega / max(Omega_max, 0.02)), at most 1.
 
-    Source: zz-haooo/STEER, run scripts (0.8, 1.2, clip 0.2/0.28, dual clip 10); the actor's own
-    fallback is (0.95, 1.05).  Names there hint at (1 - p)^2, the computed factor is (1 - p).
+    Source: Rethinking Entropy Interventions in RLVR (arXiv 2510.10150); zz-haooo/STEER, run scripts
+    (0.8, 1.2, clip 0.2/0.28, dual clip 10); the actor's own fallback is (0.95, 1.05).  Names there
+    hint at (1 - p)^2, the computed factor is (1 - p).
     """
     return Algorithm(
         name="steer",
@@ -68,8 +69,9 @@ def forking_tokens(
     variant="exact" keeps exactly floor(fraction N) tokens and takes the mean over these, a loss
     about 1 / fraction times as large.
 
-    Source: Wang et al., Beyond the 80/20 Rule (arXiv 2506.01939), eq. 5; huggingface/trl for the
-    quantile, CarlanLark/Lp-Reg-dev for the exact variant.
+    Source: Wang et al., Beyond the 80/20 Rule (arXiv 2506.01939), section 5.1, where the mean is
+    over the tokens that learn.  huggingface/trl for the quantile and for N, followed by default;
+    CarlanLark/Lp-Reg-dev for the exact variant.  fraction and clip range are the paper's.
     """
     one_of("variant", variant, ("quantile", "exact"))
     exact = variant == "exact"
@@ -91,9 +93,10 @@ def clip_b(*, mu: float = 2.5, clip_low: float = 0.2, clip_high: float = 0.2) ->
     Tokens with A < 0 and S - mean S < -mu std S leave the batch, S = p (H + ln p) under the old
     policy, statistics over the update; then PPO clip with token mean.
 
-    Source: On the Entropy Dynamics in RFT; agentscope-ai/Trinity-RFT:trinity/algorithm/
-    advantage_fn/clipb_advantage.py.  The abstract speaks of all tokens that shrink the entropy;
-    the code, followed, leaves positive advantages alone.
+    Source: On the Entropy Dynamics in Reinforcement Fine-Tuning of Large Language Models (arXiv
+    2602.03392); agentscope-ai/Trinity-RFT:trinity/algorithm/advantage_fn/clipb_advantage.py.  The
+    abstract speaks of all tokens that shrink the entropy; the code, followed, leaves positive
+    advantages alone.
     """
     return _filtered("clip_b", ClipByBatch(mu), clip_low, clip_high)
 
@@ -111,8 +114,8 @@ def clip_v(
     Tokens with A <= 0 and D > mu std D leave the batch, D = sum_v p_v^2 (H + ln p_v) - S, of those
     with A < 0 at most the max(floor(max_fraction N), 1) largest.
 
-    Source: On the Entropy Dynamics in RFT; agentscope-ai/Trinity-RFT:trinity/algorithm/
-    advantage_fn/clipv_advantage.py.  mu is 2.0 in its constructor and 8.5 as registered, followed.
+    Source: as of `clip_b`; agentscope-ai/Trinity-RFT:trinity/algorithm/advantage_fn/
+    clipv_advantage.py.  mu is 2.0 in its constructor and 8.5 as registered, followed.
     The deviation is centred, the test is not; what produces the mean over the vocabulary is not
     released, the formula is our reading.
     """

@@ -19,7 +19,7 @@ from agentrl.algorithms.slots import Regulariser
 
 @method(
     family="agentic",
-    source="EPO: Entropy-regularized Policy Optimization for LLM Agents RL; WujiangXu/EPO",
+    source="EPO (arXiv 2509.22576); WujiangXu/EPO",
     provenance="official vectors",
 )
 def epo(
@@ -55,7 +55,8 @@ def epo(
     turn, whose gradient is zero.  Only it reads `penalty_mode`, `smooth_weight`, `phase`,
     `first_turn` and `max_turns`; its K is 150 unless set, and it has no `decay`.
 
-    Source: version 2 of the paper, tables 2 and 3 (ALFWorld); the scripts of WujiangXu/EPO have a
+    Source: EPO: Entropy-regularized Policy Optimization for LLM Agents Reinforcement Learning
+    (arXiv 2509.22576), version 2, tables 2 and 3 (ALFWorld); the scripts of WujiangXu/EPO have a
     corridor of 0.5 to 1.5.
     """
     one_of("variant", variant, ("hinge", "step"))

@@ -14,7 +14,7 @@ from agentrl.algorithms.surrogates import PPOClip
 
 @method(
     family="agentic",
-    source="Group-in-Group Policy Optimization; langfengQ/verl-agent",
+    source="GiGPO (arXiv 2505.10978); langfengQ/verl-agent",
     provenance="official vectors",
 )
 def gigpo(
@@ -46,10 +46,10 @@ def gigpo(
     `invalid_action_penalty` charges a badly formed turn (0.1 in the scripts, where success pays
     10).  It is off here because the rollout has the same setting and both would add up.
 
-    Source: Group-in-Group Policy Optimization, eq. 3-8; gamma, KL and clip from the scripts of
-    langfengQ/verl-agent.  Those use `mean_std_norm` for ALFWorld and search, `mean_norm` for
-    WebShop, and a small entropy bonus (0.001) where they do not set it to 0; they always have a
-    dual clip at 3.  `samples`: the paper's statistics are over `episodes`.
+    Source: Group-in-Group Policy Optimization (arXiv 2505.10978), eq. 3-8; gamma, KL and clip from
+    the scripts of langfengQ/verl-agent.  Those use `mean_std_norm` for ALFWorld and search,
+    `mean_norm` for WebShop, and a small entropy bonus (0.001) where they do not set it to 0; they
+    always have a dual clip at 3.  `samples`: the paper's statistics are over `episodes`.
     """
     penalty = InvalidActionPenalty(coefficient=invalid_action_penalty)
     return Algorithm(

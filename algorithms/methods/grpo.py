@@ -33,9 +33,9 @@ def grpo(
 
     with r the token ratio to the old policy, n_i the tokens of row i and D the number of rows.
 
-    Source: DeepSeekMath (arXiv 2402.03300), eq. 3; beta 0.04 is the paper's, epsilon is not
-    given there and 0.2 is the common choice.  Released trainers differ: verl has the KL off by
-    default and always a dual clip at 3, huggingface/trl has beta 0 and `aggregation=token-mean`.
+    Source: DeepSeekMath (arXiv 2402.03300), eq. 3; beta 0.04 is the paper's, 0.2 is the common
+    clip range.  Released trainers differ: verl has the KL off by default and always a dual clip
+    at 3, huggingface/trl has beta 0 and `aggregation=token-mean`.
     """
     return Algorithm(
         name="grpo",

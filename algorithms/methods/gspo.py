@@ -41,7 +41,7 @@ def gspo(
     )
 
 
-@method(family="policy-loss", source="LUSPO (huggingface/trl)", provenance="official vectors")
+@method(family="policy-loss", source="LUSPO (arXiv 2602.05261)", provenance="official vectors")
 def luspo(
     *,
     clip_low: float = 2e-3,
@@ -53,8 +53,9 @@ def luspo(
 
     J = 1/D sum_i n_i min(s_i A_i, clip(s_i) A_i), s_i as in GSPO, n_i the tokens of row i.
 
-    Source: huggingface/trl (`loss_type="luspo"`, sequence-level importance sampling), clip range
-    from its documentation of the paper.
+    Source: Length-Unbiased Sequence Policy Optimization (arXiv 2602.05261); huggingface/trl
+    (`loss_type="luspo"`, sequence-level importance sampling), clip range from its documentation of
+    the paper.
     """
     return Algorithm(
         name="luspo",

@@ -19,7 +19,7 @@ from agentrl.algorithms.surrogates import PPOClip
 
 @method(
     family="policy-loss",
-    source="HAPO (starriver030515/HAPO)",
+    source="HAPO (arXiv 2509.16591); starriver030515/HAPO",
     provenance="official vectors",
 )
 def hapo(
@@ -41,9 +41,10 @@ def hapo(
     A (1 + `advantage_beta` h) outside the neutral band;  h <= 0: clip_low (1 - `clip_alpha` h), and
     A (1 + `advantage_beta` h) inside it.  The band is half the clip range; token mean.
 
-    Source: starriver030515/HAPO:verl/trainer/ppo/core_algos.py.  There a slip makes h >= 0 for
-    every token, so what is meant for low entropy never happens: `sign` official; default
-    `intended`.  `temperature_tau` is the strength of the sampler, `HapoSampler`; 0 leaves it out.
+    Source: Heterogeneous Adaptive Policy Optimization (arXiv 2509.16591);
+    starriver030515/HAPO:verl/trainer/ppo/core_algos.py.  There a slip makes h >= 0 for every token,
+    so what is meant for low entropy never happens: `sign` official; default `intended`.
+    `temperature_tau` is the strength of the sampler, `HapoSampler`; 0 leaves it out.
     """
     scale = EntropyScale(pivot=entropy_pivot, sign=sign)
     base = ConstantBounds(clip_low, clip_high)

@@ -13,7 +13,7 @@ from agentrl.algorithms.statistics import FilteredLogprobs
 
 @method(
     family="policy-loss",
-    source="Lp-Reg (CarlanLark/Lp-Reg-dev)",
+    source="Lp-Reg (arXiv 2510.03222); CarlanLark/Lp-Reg-dev",
     provenance="official vectors",
 )
 def lp_reg(
@@ -34,9 +34,10 @@ def lp_reg(
     without the tokens that are improbable (`filter` min-p: p < kappa max p; fixed: p < kappa,
     kappa = `filter_threshold`).
 
-    Source: CarlanLark/Lp-Reg-dev:verl/trainer/ppo/core_algos.py, `compute_policy_loss_lp_reg`.
-    `share` is a fraction although named percent there, 0.005 for its 32B model; where it is fewer
-    than two tokens nothing is chosen.  The proxy is of the old policy, so it acts on-policy too.
+    Source: Low-probability Tokens Sustain Exploration (arXiv 2510.03222);
+    CarlanLark/Lp-Reg-dev:verl/trainer/ppo/core_algos.py, `compute_policy_loss_lp_reg`.  `share` is
+    a fraction although named percent there, 0.005 for its 32B model; where it is fewer than two
+    tokens nothing is chosen.  The proxy is of the old policy, so it acts on-policy too.
     """
     proxy = FilteredLogprobs(kind=filter, threshold=filter_threshold)
     selector = unlikely(share, proxy)

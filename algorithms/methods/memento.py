@@ -12,7 +12,7 @@ from agentrl.algorithms.registry import method
 
 @method(
     family="memory",
-    source="Memento (Agent-on-the-Fly/Memento)",
+    source="Memento (arXiv 2508.16153); Agent-on-the-Fly/Memento",
     provenance="official vectors",
 )
 def memento(
@@ -30,8 +30,9 @@ def memento(
     (`retrieval=similarity`), or the probability of success that a small network learned from the
     cases shown so far (`learned`), trained anew every `fit_every` episodes.
 
-    Source: Memento.  There the model's weights stay as they are; here the memory is a slot beside
-    GRPO, and `learner.learning_rate` decides how much the weights move.
+    Source: Memento (arXiv 2508.16153); Agent-on-the-Fly/Memento.  There the model's weights stay as
+    they are; here the memory is a slot beside GRPO, and `learner.learning_rate` decides how much
+    the weights move.
     """
     memory = CaseMemory(
         cases_shown=cases_shown, retrieval=retrieval, max_cases=max_cases, fit_every=fit_every

@@ -33,9 +33,9 @@ def decoupled_ppo(
     J = 1/N sum w min(r A, clip(r) A), r = pi / pi_old, w = pi_old / pi_rollout, 0 above
     weight_cap (weight_action="truncate": held at it).
 
-    Source: Hilton et al. (arXiv 2110.00641), eq. 3; AReaL (arXiv 2505.24298), whose cap 5 is
-    followed; its sequence level is the row's geometric mean (weight_level="mean") and N stays
-    what it was.  Its code applies no w at all where no rejection is configured.
+    Source: Hilton et al. (arXiv 2110.00641); AReaL (arXiv 2505.24298), whose cap 5 is followed; its
+    sequence level is the row's geometric mean (weight_level="mean") and N stays what it was.  Its
+    code applies no w at all where no rejection is configured.
     """
     weight = BehaviourWeight(level=weight_level, action=weight_action, cap=weight_cap)
     return Algorithm(
@@ -48,15 +48,16 @@ def decoupled_ppo(
     )
 
 
-@method(family="policy-loss", source="M2PO (inclusionAI/AReaL)", provenance="official vectors")
+@method(family="policy-loss", source="M2PO (arXiv 2510.01161)", provenance="official vectors")
 def m2po(*, threshold: float = 0.04, clip_low: float = 0.2, clip_high: float = 0.2) -> Algorithm:
     """M2PO: PPO clip without the few tokens whose rollout policy is furthest away.
 
     The tokens with the largest (l_roll - l_old)^2 leave the batch, as few as bring the mean of the
     rest below threshold; then PPO clip with token mean.
 
-    Source: inclusionAI/AReaL:areal/trainer/ppo/actor.py; there per micro-batch, here over the
-    update.  The threshold 0.04 is the M2PO paper's.
+    Source: Prosperity before Collapse (arXiv 2510.01161), whose threshold is 0.04;
+    inclusionAI/AReaL:areal/trainer/ppo/actor.py, followed: the log-ratio is that of the old policy
+    and the clip stays beside the mask.  There per micro-batch, here over the update.
     """
     return Algorithm(
         name="m2po",
@@ -69,7 +70,7 @@ def m2po(*, threshold: float = 0.04, clip_low: float = 0.2, clip_high: float = 0
 
 @method(
     family="policy-loss",
-    source="DeepSeek-V3.2, off-policy sequence masking",
+    source="DeepSeek-V3.2 (arXiv 2512.02556)",
     provenance="official vectors",
 )
 def opsm(
@@ -84,7 +85,8 @@ def opsm(
     J as in GRPO; rows with A < 0 and mean_t(l_roll - l) > threshold count 0, the number of rows
     stays.
 
-    Source: DeepSeek-V3.2; huggingface/trl (`off_policy_mask_threshold`, which suggests 0.5).
+    Source: DeepSeek-V3.2 (arXiv 2512.02556), off-policy sequence masking; huggingface/trl
+    (`off_policy_mask_threshold`), whose documentation suggests to start at 0.5.
     """
     return Algorithm(
         name="opsm",

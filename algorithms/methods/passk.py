@@ -41,8 +41,9 @@ def passk(
     best, all others 0, and rewards need not be 0 or 1.
 
     Source: Pass@k Training (arXiv 2508.10751), analytical form (the expectation of its bootstrap
-    form), RUCAIBox/Passk_Training; `verl`: verl-project/verl, `grpo_passk` (arXiv 2503.19595).
-    The clip range is DAPO's.
+    form), RUCAIBox/Passk_Training; `verl`: verl-project/verl, `grpo_passk`, after Optimizing
+    Language Models for Inference Time Objectives (arXiv 2503.19595).  k = 4 is our choice, the clip
+    range is DAPO's.
     """
     one_of("variant", variant, ("analytical", "verl"))
     advantage: BatchStep = PassAtK(

@@ -33,8 +33,9 @@ def progrpo(
     episode.  Nothing is added where every return of the group is 0 (`skip`), so a group of equal
     returns other than 0 does learn.
 
-    Source: ProGRPO (arXiv 2602.05281), after two independent summaries; no code was found and the
-    paper's alpha is not known.  The population deviation and the clip range 0.8 to 1.28 are theirs.
+    Source: Back to Basics: Revisiting Exploration (arXiv 2602.05281), after two independent
+    summaries; no code was found.  The clip range 0.8 to 1.28 is theirs; alpha is not known to us,
+    and which deviation is meant is not said: 0.3 and that of the population are our choice.
     """
     return Algorithm(
         name="progrpo",

@@ -14,7 +14,7 @@ from agentrl.algorithms.registry import method
 
 @method(
     family="memory",
-    source="Prompt Augmentation (arXiv 2602.03190)",
+    source="Prompt Augmentation (arXiv 2602.03190); wenquanlu/prompt-augmentation-GRPO",
     provenance="official vectors",
 )
 def prompt_augmentation(

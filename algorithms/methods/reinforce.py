@@ -53,8 +53,9 @@ def gpg(*, entropy_coefficient: float = 0.0) -> Algorithm:
 
     J = 1/N sum_i alpha (R_i - mu_g) sum_t l_it, alpha = episodes / episodes with R != 0.
 
-    Source: GPG (arXiv 2504.02546); formula as released in verl-project/verl
-    (`compute_gpg_outcome_advantage`, `compute_policy_loss_gpg`), normaliser f_norm = 1.
+    Source: GPG: A Simple and Strong Reinforcement Learning Baseline for Model Reasoning (arXiv
+    2504.02546); formula as released in verl-project/verl (`compute_gpg_outcome_advantage`,
+    `compute_policy_loss_gpg`), normaliser f_norm = 1.
     """
     return _plain("gpg", ScaledGroupMean(), Mode.TOKEN_MEAN, entropy_coefficient)
 
@@ -69,8 +70,8 @@ def opo(*, clip_low: float = 0.2, clip_high: float = 0.2) -> Algorithm:
 
     A_i = R_i - sum_j n_j R_j / sum_j n_j over the group; J as PPO clip with token mean.
 
-    Source: On-Policy RL with Optimal Reward Baseline (arXiv 2505.23585); no KL and no entropy term.
-     With one update per rollout the clip never acts.
+    Source: On-Policy RL with Optimal Reward Baseline (arXiv 2505.23585); no KL and no entropy
+    term.  The clip at 0.2 is ours; with one update per rollout it never acts.
     """
     return Algorithm(
         name="opo",

@@ -62,7 +62,7 @@ def reinforce_pp_baseline(
     A = whiten(R - mu_g), then PPO clip with token mean and a k2 loss to the reference.
 
     Source: REINFORCE++ (arXiv 2501.03262), the variant with a group baseline; whitening over
-    valid tokens as released in verl-project/verl.
+    valid tokens as released in verl-project/verl, whose KL coefficients are 0.001 by default.
     """
     return Algorithm(
         name="reinforce_pp_baseline",

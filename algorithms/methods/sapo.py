@@ -27,8 +27,9 @@ def sapo(
 
     J = 1/D sum_i 1/n_i sum_t A_i sigmoid(tau (r - 1)) 4 / tau, tau by the sign of A_i.
 
-    Source: verl-project/verl and huggingface/trl, which share defaults and aggregation;
-    inclusionAI/AReaL takes the mean over tokens (`aggregation="token-mean"`).
+    Source: Soft Adaptive Policy Optimization (arXiv 2511.20347); verl-project/verl and
+    huggingface/trl, which share defaults and aggregation; inclusionAI/AReaL takes the mean over
+    tokens (`aggregation="token-mean"`).
     """
     return Algorithm(
         name="sapo",

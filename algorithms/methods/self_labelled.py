@@ -48,7 +48,7 @@ def empo(
     answer differs, no filter; `verl`, their later one: GSPO's ratio, clip 3e-4 / 4e-4, and with
     `filter_groups` only the test of the largest cluster.
 
-    Source: arXiv 2504.05812; the thresholds are not printed there, 0 and ln G are our choice.
+    Source: arXiv 2504.05812; its thresholds are not printed, 0 and ln G are ours, as is clip 0.2.
     """
     one_of("variant", variant, tuple(_BANDS))
     low, high = _CLIPS[variant]

@@ -13,7 +13,7 @@ from agentrl.algorithms.statistics import TopPEntropy
 
 @method(
     family="policy-loss",
-    source="SIREN (Linn3a/siren)",
+    source="SIREN (arXiv 2509.25133); Linn3a/siren",
     provenance="official vectors",
 )
 def siren(
@@ -33,8 +33,9 @@ def siren(
     nucleus, per row the mean over tokens above the row's `peak_quantile`, then the mean over
     rows.  H_0 is `anchor`, or H of the first rollout under the old policy.
 
-    Source: Linn3a/siren:verl/workers/actor/dp_actor.py.  Its script sets a clip ratio of 0.28
-    that has no effect beside the separate low and high ones of 0.2, which are the defaults here.
+    Source: Rethinking Entropy Regularization in Large Reasoning Models (arXiv 2509.25133);
+    Linn3a/siren:verl/workers/actor/dp_actor.py.  Its script sets a clip ratio of 0.28 that has no
+    effect beside the separate low and high ones of 0.2, which are the defaults here.
     """
     term = AnchoredEntropy(
         coefficient=anchor_coefficient,

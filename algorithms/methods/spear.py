@@ -16,7 +16,7 @@ from agentrl.algorithms.token_weights import Drop, covariance_band
 
 @method(
     family="agentic",
-    source="SPEAR; TencentYoutuResearch/SPEAR",
+    source="SPEAR (arXiv 2509.22601); TencentYoutuResearch/SPEAR",
     provenance="official vectors",
 )
 def spear(
@@ -57,8 +57,9 @@ def spear(
     1.5 `buffer_rows` stored rows beat the baseline: lower `buffer_rows` for small batches, and
     watch the metric `replay/useful`.
 
-    Source: SPEAR, eq. 1-6; TencentYoutuResearch/SPEAR, ALFWorld and WebShop scripts (maths:
-    replay_cov_low 1, replay_cov_high 40, replay_warmup_steps 300).  Followed from the code: the
+    Source: Learn the Ropes, Then Trust the Wins (arXiv 2509.22601), eq. 1-6;
+    TencentYoutuResearch/SPEAR, ALFWorld and WebShop scripts (maths: replay_cov_low 1,
+    replay_cov_high 40, replay_warmup_steps 300).  Followed from the code: the
     buffer that fires when full; from the paper: A~ > 0 (the agent code has >= 0).  The maths code
     stores only episodes with a tool call: `replay_tool_calls_only`, for environments that report
     `tool_calls`.  A format reward (eq. 6) is not in the code.  A replay is `replay_updates`

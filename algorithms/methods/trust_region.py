@@ -28,8 +28,10 @@ def dppo(
     A > 0, p - q >= -bound_low elsewhere; kl: if the binary KL of the sampled token is within the
     bound or the move leads back.
 
-    Source: DPPO (arXiv 2602.04879); verl-project/verl, whose configuration calls the bound
-    `clip_ratio`.  Bounds for kl should be smaller, 0.05 is usual.
+    Source: Rethinking the Trust Region in LLM Reinforcement Learning (arXiv 2602.04879);
+    verl-project/verl, whose configuration calls the bound `clip_ratio`.  0.15 is that of its
+    example script for tv, which has 0.05 for kl; the script also takes advantage and aggregation
+    of Dr.GRPO and compares with the rollout engine's log-probs.
     """
     surrogate = DivergencePG(divergence=divergence, low=bound_low, high=bound_high, cap=ratio_cap)
     return _token_mean("dppo", surrogate)
@@ -41,13 +43,14 @@ def dro(*, beta: float = 0.1) -> Algorithm:
 
     J = 1/N sum [ A l - beta / 2 (l - l_old)^2 ].
 
-    Source: DRO (arXiv 2405.19107); formula as released in verl-project/verl
+    Source: Offline Regularised Reinforcement Learning for LLMs Alignment (arXiv 2405.19107), which
+    learns a value function; with a group's advantage as released in verl-project/verl
     (`compute_policy_loss_dro`), where beta has to be given.  0.1 is our choice.
     """
     return _token_mean("dro", QuadraticPG(beta))
 
 
-@method(family="policy-loss", source="VESPO (huggingface/trl)", provenance="official vectors")
+@method(family="policy-loss", source="VESPO (arXiv 2602.10693)", provenance="official vectors")
 def vespo(
     *,
     shape_positive: float = 2.0,
@@ -60,8 +63,8 @@ def vespo(
     J = 1/N sum sg(phi(w_i)) A l, w_i = prod_t r_t, phi(w) = exp(rate + shape ln w - rate w) with
     (shape, rate) by the sign of A.
 
-    Source: huggingface/trl (`loss_type="vespo"`) with its defaults.  TRL multiplies the engine's
-    correction into w; here `behaviour` multiplies the loss.
+    Source: VESPO (arXiv 2602.10693); huggingface/trl (`loss_type="vespo"`) with its defaults.  TRL
+    multiplies the engine's correction into w; here `behaviour` multiplies the loss.
     """
     surrogate = SequenceGammaPG(
         shape_positive=shape_positive,
@@ -72,7 +75,7 @@ def vespo(
     return _token_mean("vespo", surrogate)
 
 
-@method(family="policy-loss", source="MinPRO (abstract)", provenance="reconstructed")
+@method(family="policy-loss", source="MinPRO (arXiv 2601.22718)", provenance="reconstructed")
 def minpro(
     *,
     clip_low: float | None = None,
@@ -89,8 +92,9 @@ def minpro(
     episode, 1 for the first.  form="clip" uses r mu in PPO's clipped objective; the other options
     are choices the abstract leaves open, see `PrefixMinimum`.
 
-    Source: reconstructed from the abstract, mu confirmed by secondary notes; the clip range is
-    not known, it is that of `cispo`.
+    Source: A Step Back: Prefix Importance Ratio Stabilizes Policy Optimization (arXiv 2601.22718),
+    reconstructed from the abstract, mu confirmed by secondary notes; the clip range is not known
+    to us, it is that of `cispo`.
     """
     surrogate = PrefixMinimum(
         form=form,
