@@ -5,9 +5,10 @@ For a softmax policy a policy-gradient step changes the entropy of a state by ab
 rewarded, or unlikely and punished, use entropy up.
 
 Source: arXiv 2505.22617 (Theorem 1 and Eq. 10), PRIME-RL/Entropy-Mechanism-of-RL.  The
-discriminator S = p (H + ln p) is that of arXiv 2602.03392 ("On the Entropy Dynamics in RFT"): a push of the token's
-logit by e changes entropy by -e S, and a step by -(S - E[S]) times size and advantage.  Sums over
-the vocabulary are not stored in rollouts; E[S] is the mean over sampled tokens.
+discriminator S = p (H + ln p) is that of "On the Entropy Dynamics in RFT" (arXiv 2602.03392): a
+push of the token's logit by e changes entropy by -e S, and a step by -(S - E[S]) times size and
+advantage.  Sums over the vocabulary are not stored in rollouts; E[S] is the mean over sampled
+tokens.
 """
 
 from __future__ import annotations
