@@ -1,4 +1,4 @@
-"""Batches without contrast, for every registered algorithm: finite, and nothing learned where due."""
+"""Batches without contrast, for every algorithm: finite, and nothing learned where due."""
 
 from __future__ import annotations
 

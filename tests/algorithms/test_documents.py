@@ -48,7 +48,7 @@ def test_the_method_on_the_page_takes_thirty_lines_and_works(make_batch, evaluat
     exec(code, module.__dict__)
     algorithm = get("unsure_grpo", strength=0.5)
     batch = estimate_advantages(algorithm, make_batch())
-    value, gradients = evaluate(algorithm, batch)
+    value, _ = evaluate(algorithm, batch)
     assert torch.isfinite(value)
     plain, _ = evaluate(get("unsure_grpo", strength=0.0), batch)
     base = get("grpo", clip_high=0.28, kl_coefficient=0.0)

@@ -46,7 +46,8 @@ def test_the_effective_configuration_is_valid_and_complete(run_agentrl, tmp_path
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["train"], ["eval"], ["play"], ["data"], ["envs"], ["algorithms"]]
+    "command",
+    [[], ["train"], ["eval"], ["play"], ["data"], ["envs"], ["algorithms"], ["analyse"]],
 )
 def test_help_is_there_for_every_command(run_agentrl, command):
     status, output, _ = run_agentrl(*command, "--help")
