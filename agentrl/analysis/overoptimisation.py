@@ -3,9 +3,10 @@
 With d the square root of the divergence from the start, R(d) = R0 + d (alpha - beta d) rises, peaks
 at d = alpha / (2 beta) and falls.
 
-Source: Gao et al., Scaling Laws for Reward Model Overoptimization, arXiv 2210.10760 (the form for
-best-of-n; there R0 = 0, because rewards are relative to the start), and its use for direct
-alignment, arXiv 2406.02900.  R0 is fitted here, because success at the start is a measurement like
+Source: Gao et al., Scaling Laws for Reward Model Overoptimization, arXiv 2210.10760, the form for
+best-of-n; there R0 = 0, because rewards are relative to the start.  For RL it has
+d (alpha - beta log d), as has arXiv 2406.02900 for direct alignment; that form is infinitely steep
+at 0, where our runs begin.  R0 is fitted here, because success at the start is a measurement like
 the others.
 """
 
