@@ -34,7 +34,8 @@ class GroupInGroup:
 
     Rows may hold one turn or a whole episode; both give the same numbers.
 
-    Source: Group-in-Group Policy Optimization, eq. 3-8; langfengQ/verl-agent:gigpo/core_gigpo.py.
+    Source: Group-in-Group Policy Optimization (arXiv 2505.10978), eq. 3-8;
+    langfengQ/verl-agent:gigpo/core_gigpo.py.
 
     Attributes:
         step_weight: omega; 0 for tasks with one turn, where A^S repeats A^E.
