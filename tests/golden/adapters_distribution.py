@@ -33,7 +33,7 @@ from agentrl.algorithms.statistics import (
 )
 from agentrl.algorithms.surrogates import PPOClip
 from agentrl.learner.head import predict
-from tests.golden.adapters_loss import evaluate, rows, spec
+from tests.golden.adapters_loss import evaluate, old_counts, rows, spec
 from tests.golden.case import Adapter, Case, Result
 
 KL_KINDS = {"low_var_kl": "k3", "kl": "k1", "mse": "k2"}
@@ -43,13 +43,6 @@ def of_logits(statistic: LogitStatistic, logits: Tensor, ids: Tensor) -> Tensor:
     """Return a statistic [B, T] of logits [B, T, V]."""
     found = statistic.of_logits(logits.flatten(0, 1), ids.flatten())
     return found.reshape(ids.shape)
-
-
-def counts(batch: Batch, mode: str) -> Normaliser:
-    """Return the counts of older verl: empty rows count, and the length norm sums over rows."""
-    own = Normaliser.of(batch.mask_BT)
-    rows_of_it = 1 if mode == "seq-mean-token-sum-norm" else len(batch.mask_BT)
-    return replace(own, sequences=float(rows_of_it))
 
 
 def dcpo(case: Case) -> Result:
@@ -111,7 +104,7 @@ def lp_reg(case: Case) -> Result:
     )
     target = of_logits(proxy, case.tensor("old_logits"), case.tensor("token_ids").long())
     batch = rows(case).with_stats({proxy: target})
-    loss, gradient, _ = evaluate(method, batch, counts(batch, config["loss_agg_mode"]))
+    loss, gradient, _ = evaluate(method, batch, old_counts(batch, config["loss_agg_mode"]))
     return Result({"target_log_prob": target, "loss": loss, "grad_log_prob": gradient})
 
 
@@ -234,7 +227,7 @@ def hapo_loss(case: Case) -> Result:
         aggregation=Aggregation(config["loss_agg_mode"]),
     )
     batch = rows(case).with_stats({Stat.ENTROPY: case.tensor("entropy")})
-    loss, gradient, _ = evaluate(algorithm, batch, counts(batch, config["loss_agg_mode"]))
+    loss, gradient, _ = evaluate(algorithm, batch, old_counts(batch, config["loss_agg_mode"]))
     return Result({"loss": loss, "grad_log_prob": gradient})
 
 

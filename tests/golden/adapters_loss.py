@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -23,7 +24,9 @@ from agentrl.algorithms.off_policy_rows import DropOffPolicyRows
 from agentrl.algorithms.rankings import TopQuantile
 from agentrl.algorithms.ratios import SequenceRatio, TokenRatio, UnitRatio
 from agentrl.algorithms.regularisers import EntropyBonus, KLToReference
+from agentrl.algorithms.scores import read
 from agentrl.algorithms.slots import Surrogate, View, Weight
+from agentrl.algorithms.statistics import Statistic
 from agentrl.algorithms.surrogates import PPOClip, SoftGate, WeightPG
 from agentrl.algorithms.token_weights import KeepOnly
 from tests.golden.adapters_mismatch import keep_tests, weights_of
@@ -98,9 +101,21 @@ def verl_bounds(config: Mapping[str, Any]) -> ConstantBounds:
     return ConstantBounds(config.get("clip_ratio_low", both), config.get("clip_ratio_high", both))
 
 
+OLD_FORKS = ("Entropy-Mechanism-of-RL", "Lp-Reg", "STEER", "BAPO", "HAPO")
+"""Repositories with verl's older means over rows."""
+
+
+def old_counts(batch: Batch, mode: str) -> Normaliser:
+    """Return the counts of older verl: empty rows count, and the length norm sums over rows."""
+    rows_of_it = 1 if mode == "seq-mean-token-sum-norm" else len(batch.mask_BT)
+    return replace(Normaliser.of(batch.mask_BT), sequences=float(rows_of_it))
+
+
 def _verl_scale(case: Case, batch: Batch) -> tuple[Normaliser, float]:
     info = case.config.get("global_batch_info") or case.config
     own = Normaliser.of(batch.mask_BT)
+    if any(fork in case.source for fork in OLD_FORKS):
+        own = old_counts(batch, case.config.get("loss_agg_mode", "token-mean"))
     normaliser = Normaliser(
         tokens=info.get("batch_num_tokens") or own.tokens,
         sequences=info.get("global_batch_size") or own.sequences,
@@ -178,13 +193,20 @@ def trl(case: Case) -> Result:
     """`GRPOTrainer._compute_loss`: the loss type picks surrogate and aggregation."""
     config, batch = case.config, rows(case)
     kind = config["loss_type"]
-    per_row = config["importance_sampling_level"] == "sequence"
+    per_row = config.get("importance_sampling_level") == "sequence"
     low, high = config["epsilon_low"], config["epsilon_high"]
     cispo = kind == "cispo"
+    if Stat.ROLLOUT_LOGPROBS not in batch.stats:
+        batch = batch.with_stats({Stat.ROLLOUT_LOGPROBS: batch.stats[Stat.OLD_LOGPROBS]})
     length = config["max_completion_length"] if kind == "dr_grpo" else None
     weights: tuple[Weight, ...] = ()
-    if "importance_sampling_ratio" in case.inputs:
+    if "importance_sampling_ratio" in case.inputs and kind != "vespo":
         weights = (Given(case.tensor("importance_sampling_ratio")),)
+    elif "importance_sampling_ratio" in case.inputs:
+        batch = _engine_in_ratio(batch, case.tensor("importance_sampling_ratio"))
+    delta = config.get("delta")
+    if delta is not None and not cispo:  # both signs see the cap, which may lie inside the range
+        high = min(high, delta - 1)
     algorithm = spec(
         ratio=SequenceRatio(per_token=False) if per_row else TokenRatio(),
         bounds=ConstantBounds(None, high - 1) if cispo else ConstantBounds(low, high),
@@ -194,8 +216,19 @@ def trl(case: Case) -> Result:
         regularisers=_trl_regularisers(config),
         aggregation=Aggregation(TRL_MODES.get(kind, "token-mean"), length),
     )
-    loss, gradient, _ = evaluate(algorithm, batch)
+    normaliser = replace(Normaliser.of(batch.mask_BT), sequences=float(len(batch.mask_BT)))
+    loss, gradient, _ = evaluate(algorithm, batch, normaliser)
     return Result({"loss": loss, "grad_log_prob": gradient})
+
+
+def _engine_in_ratio(batch: Batch, ratio_BT: Tensor) -> Batch:
+    """Put the engine's correction into the row's ratio (VESPO), shared among its valid tokens.
+
+    TRL adds its logarithm over the whole width, masked positions included.
+    """
+    log_B1 = ratio_BT.log().clamp(math.log(1e-8), 20).sum(-1, keepdim=True)
+    share_BT = log_B1 / batch.mask_BT.sum(-1, keepdim=True).clamp(min=1) * batch.mask_BT
+    return batch.with_stats({Stat.OLD_LOGPROBS: batch.stats[Stat.OLD_LOGPROBS] - share_BT})
 
 
 def _trl_surrogate(config: Mapping[str, Any]) -> Surrogate:
@@ -213,17 +246,54 @@ def _trl_surrogate(config: Mapping[str, Any]) -> Surrogate:
             shape_negative=config.get("vespo_k_neg", 3.0),
             rate_negative=config.get("vespo_lambda_neg", 2.0),
         )
-    return PPOClip(config.get("delta"))
+    delta = config.get("delta")
+    return PPOClip(None if delta is None else max(delta, 1 + config["epsilon_high"]))
+
+
+@dataclass(frozen=True, slots=True)
+class CoarseQuantile(TopQuantile):
+    """TRL rounds the quantile to float32, so the token at the limit may fall out."""
+
+    def of_batch(self, view: View) -> Tensor:
+        score_BT = read(view, self.score)
+        limit = torch.quantile(score_BT[view.valid_BT].float(), 1 - self.fraction)
+        return view.valid_BT & (score_BT >= limit)
 
 
 def _trl_token_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
     weights: list[Weight] = []
     if config.get("top_entropy_quantile", 1.0) < 1:
-        selector = TopQuantile(Stat.ENTROPY, config["top_entropy_quantile"])
-        weights.append(KeepOnly(selector=selector))
+        weights.append(KeepOnly(selector=_most_entropic(config)))
     if config.get("off_policy_mask_threshold") is not None:
         weights.append(DropOffPolicyRows(config["off_policy_mask_threshold"]))
     return tuple(weights)
+
+
+def _most_entropic(config: Mapping[str, Any]) -> CoarseQuantile:
+    return CoarseQuantile(Stat.ENTROPY, config["top_entropy_quantile"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BonusOnTop(EntropyBonus):
+    """TRL's bonus with `top_entropy_quantile`: the chosen tokens only.
+
+    `dapo`, `cispo` and `vespo` still divide by all tokens, the others by the chosen ones.
+    """
+
+    selector: CoarseQuantile
+    over_chosen: bool
+
+    @property
+    def prepare_requires(self) -> frozenset[Statistic]:
+        return self.selector.prepare_requires
+
+    def prepare(self, view: View) -> Any:
+        return self.selector.prepare(view)
+
+    def __call__(self, view: View) -> Tensor:
+        chosen_BT = self.selector.of_batch(view)
+        factor = view.valid_BT.sum() / chosen_BT.sum().clamp(min=1) if self.over_chosen else 1.0
+        return EntropyBonus.__call__(self, view) * chosen_BT * factor
 
 
 def _trl_regularisers(config: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -237,7 +307,16 @@ def _trl_regularisers(config: Mapping[str, Any]) -> tuple[Any, ...]:
         )
     if config.get("entropy_coef"):
         mean = Aggregation("token-mean")
-        terms.append(EntropyBonus(weight=config["entropy_coef"], aggregation=mean))
+        if config.get("top_entropy_quantile", 1.0) < 1:
+            bonus: EntropyBonus = BonusOnTop(
+                weight=config["entropy_coef"],
+                aggregation=mean,
+                selector=_most_entropic(config),
+                over_chosen=config["loss_type"] not in ("cispo", "dapo", "vespo"),
+            )
+        else:
+            bonus = EntropyBonus(weight=config["entropy_coef"], aggregation=mean)
+        terms.append(bonus)
     return tuple(terms)
 
 

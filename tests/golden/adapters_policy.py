@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from agentrl.algorithms.ratios import UnitRatio
 from agentrl.algorithms.row_surrogates import GeometricMean
 from agentrl.algorithms.row_weights import RowGeometricMean
 from agentrl.algorithms.scores import Covariance, Score
-from agentrl.algorithms.slots import BatchStep, Weight
+from agentrl.algorithms.slots import BatchStep, View, Weight
 from agentrl.algorithms.statistics import MeanDiscriminator
 from agentrl.algorithms.surrogates import PPOClip, RatioPG, WeightPG
 from agentrl.algorithms.token_filters import ClipByBatch, ClipByVocabulary, LimitSecondMoment
@@ -71,15 +71,29 @@ def clip_cov(case: Case) -> Result:
     return with_covariance(case, result)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeighedPenalty(LogRatioPenalty):
+    """verl multiplies the penalty by the rollout weights too."""
+
+    weights_BT: Tensor
+
+    def __call__(self, view: View) -> Tensor:
+        return LogRatioPenalty.__call__(self, view) * self.weights_BT
+
+
 def kl_cov(case: Case) -> Result:
     """The original takes a percentage, verl a fraction."""
     config = case.config
     fraction = config.get("kl_cov_ratio", 2e-4)
     if "k_percent" in config:
         fraction = min(config["k_percent"] / 100, 1.0)
-    penalty = LogRatioPenalty(
-        coefficient=config.get("ppo_kl_coef", 1.0), selector=TopFraction(Covariance(), fraction)
-    )
+    settings: dict[str, Any] = {
+        "coefficient": config.get("ppo_kl_coef", 1.0),
+        "selector": TopFraction(Covariance(), fraction),
+    }
+    penalty = LogRatioPenalty(**settings)
+    if "rollout_is_weights" in case.inputs:
+        penalty = WeighedPenalty(**settings, weights_BT=case.tensor("rollout_is_weights"))
     result = verl(
         case,
         bounds=ConstantBounds(None, None),
