@@ -115,18 +115,32 @@ def band(label: str, seeds: list[list[tuple[int, float]]], width: int = 5) -> Cu
     )
 
 
-def row(name: str, seeds: Mapping[str, dict[str, list[tuple[int, float]]]]) -> str:
-    """Return a line of the table: mean and standard error over the seeds."""
+Seeds = Mapping[str, dict[str, list[tuple[int, float]]]]
+"""The curves of a method by seed."""
+
+
+def row(name: str, seeds: Seeds, base: Seeds) -> str:
+    """Return a line of the table: mean and standard error over the seeds.
+
+    The last column is the difference to `base`, seed by seed, of the mean success of the whole run.
+    """
 
     def cell(values: list[float]) -> str:
         error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-        return f"{statistics.mean(values):.2f} ± {error:.2f}"
+        return f"{statistics.mean(values):.3f} ± {error:.3f}"
 
     last = [[curves["held-out success"][-1][1] for curves in seeds.values()]]
     rollouts = [late(curves["success"]) for curves in seeds.values()]
-    area = [statistics.mean(v for _, v in curves["success"]) for curves in seeds.values()]
+    area = [whole(curves) for curves in seeds.values()]
+    ahead = [whole(curves) - whole(base[seed]) for seed, curves in seeds.items()]
     entropy = [late(curves["entropy"]) for curves in seeds.values()]
-    return "| " + " | ".join([name, *map(cell, [area, rollouts, *last, entropy])]) + " |"
+    cells = [name, *map(cell, [area, rollouts, *last, entropy]), cell(ahead)]
+    return "| " + " | ".join(cells) + " |"
+
+
+def whole(curves: dict[str, list[tuple[int, float]]]) -> float:
+    """Return the mean success of a run's training rollouts."""
+    return statistics.mean(value for _, value in curves["success"])
 
 
 def figure(found: Mapping[str, Mapping[str, dict[str, Any]]]) -> str:
@@ -167,9 +181,13 @@ def main() -> None:
     for (name, seed), lines in zip(pairs, metrics, strict=True):
         found[name][str(seed)] = {label: curve(lines, key) for label, key in KEYS.items()}
     head = ["algorithm", "success, whole run", f"success, last {LATE} steps"]
-    head += ["held-out success", f"entropy, last {LATE} steps"]
+    head += [
+        "held-out success",
+        f"entropy, last {LATE} steps",
+        f"whole run, ahead of {args.only[0]}",
+    ]
     table = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    table += [row(name, seeds) for name, seeds in found.items()]
+    table += [row(name, seeds, found[args.only[0]]) for name, seeds in found.items()]
     print("\n".join(table))
     args.output.parent.mkdir(parents=True, exist_ok=True)
     numbers = {"version": __version__, "shared": SHARED, "methods": METHODS, "curves": found}

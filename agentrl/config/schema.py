@@ -164,7 +164,7 @@ class RolloutConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AlgorithmConfig:
-    """Which algorithm; its name alone gives the paper's setting.
+    """Which algorithm; its name alone gives the published setting, as far as there is one.
 
     Attributes:
         name: one of `agentrl algorithms`.
