@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from agentrl.algorithms.advantages import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
 from agentrl.algorithms.bounds import ConstantBounds
@@ -195,7 +196,10 @@ def siren(case: Case) -> Result:
 
 
 def hapo_advantage(case: Case) -> Result:
-    """HAPO's advantage; what the original leaves at padding is not compared."""
+    """HAPO's advantage; what the original leaves at padding is not compared.
+
+    The original looks at padding, where the return is 0, for the limit at which a group falls back.
+    """
     config, mask = case.config, case.tensor("response_mask")
     batch = Batch(
         mask_BT=mask,
@@ -209,6 +213,16 @@ def hapo_advantage(case: Case) -> Result:
         scale="group" if config.get("norm_adv_by_std_in_grpo", True) else "none",
     )
     ours = estimator(batch).advantages
+    plain = GroupRelative(scale=estimator.scale, epsilon=estimator.epsilon)(batch).advantages
+    for group in batch.groups_B.unique().tolist():
+        own = batch.groups_B == group
+        valid_BT = batch.valid_BT[own]
+        returns = batch.returns_B[own].unsqueeze(-1).expand_as(valid_BT)[valid_BT]
+        if not len(returns) or bool(valid_BT.all()):
+            continue
+        spread = returns.std(correction=0) + estimator.epsilon
+        if abs(returns.mean() / (spread if estimator.scale == "group" else 1)) >= estimator.limit:
+            ours[own] = plain[own]
     return Result({"advantages": ours}, where={"advantages": batch.valid_BT})
 
 

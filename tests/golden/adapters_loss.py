@@ -327,7 +327,13 @@ def areal(case: Case) -> Result:
     weights = _areal_weights(rejection) if rejection else ()
     low = config["eps_clip"]
     per_row = config.get("importance_sampling_level") == "sequence"
-    if per_row:
+    normaliser, product = Normaliser.of(batch.mask_BT), torch.ones_like(batch.mask_BT)
+    for weight in weights:
+        product = product * weight(_view(batch))
+    behave = product * batch.mask_BT
+    if per_row:  # the row's ratio and advantage are those of the tokens that are left
+        batch = replace(batch, mask_BT=(behave > 0).to(batch.mask_BT))
+        weights = (Given(behave),) if weights else ()
         valid = batch.valid_BT
         mean = (batch.advantages * valid).sum(-1) / valid.sum(-1).clamp(min=1)
         batch = replace(batch, advantages_BT=mean.unsqueeze(-1).expand_as(batch.mask_BT))
@@ -337,15 +343,11 @@ def areal(case: Case) -> Result:
         surrogate=PPOClip(config.get("c_clip")),
         behaviour=weights,
     )
-    loss, gradient, _ = evaluate(algorithm, batch)
+    loss, gradient, _ = evaluate(algorithm, batch, normaliser)
     outputs: dict[str, Any] = {"loss": loss, "grad_log_prob": gradient}
     if weights:
-        product = torch.ones_like(batch.mask_BT)
-        for weight in weights:
-            view = _view(batch)
-            product = product * weight(view)
-        outputs["behave_imp_weight"] = product * batch.mask_BT
-        outputs["behave_mask"] = (product > 0) & batch.valid_BT
+        outputs["behave_imp_weight"] = behave
+        outputs["behave_mask"] = behave > 0
     return Result(outputs, not_ours={"clip_mask": "we report fractions of clipped tokens"})
 
 
@@ -367,10 +369,11 @@ def _areal_weights(rejection: Mapping[str, Any]) -> tuple[Weight, ...]:
                 floor=lower or 0.0,
             ),
         )
+    kind = {"kl_k1": "k1", "kl_k2": "k2", "kl_k3": "k3-inverse"}[rejection["metric"]]
+    if kind == "k1":  # our bounds are those of the ratio
+        upper, lower = math.exp(upper), 1e-300 if lower is None else math.exp(lower)
     test = Mismatch(
-        level=f"seq_{rejection['agg']}" if row else "token",
-        kind={"kl_k1": "k1", "kl_k2": "k2", "kl_k3": "k3-inverse"}[rejection["metric"]],
-        high=upper,
+        level=f"seq_{rejection['agg']}" if row else "token", kind=kind, low=lower, high=upper
     )
     return (BehaviourWeight(cap=float("inf")), RejectionWeight((test,)))
 

@@ -86,7 +86,9 @@ def kl_cov(case: Case) -> Result:
     config = case.config
     fraction = config.get("kl_cov_ratio", 2e-4)
     if "k_percent" in config:
-        fraction = min(config["k_percent"] / 100, 1.0)
+        tokens = int(case.tensor("response_mask").sum())
+        chosen = max(1, int(tokens * min(config["k_percent"], tokens) / 100))
+        fraction = min((chosen + 0.5) / tokens, 1.0)
     settings: dict[str, Any] = {
         "coefficient": config.get("ppo_kl_coef", 1.0),
         "selector": TopFraction(Covariance(), fraction),
@@ -119,11 +121,15 @@ def steer(case: Case) -> Result:
 
 
 def forking_tokens(case: Case) -> Result:
-    """TRL's quantile, or the exact count of the Lp-Reg repository."""
+    """TRL's quantile, or the exact count of the Lp-Reg repository, which empties the mask."""
     config = case.config
     if "loss_type" in config:
         return trl(case)
     selector = TopFraction(Stat.ENTROPY, config["top"])
+    if config.get("loss_agg_mode", "token-mean") != "token-mean":
+        kept_BT = weighed(rows(case), KeepOnly(selector=selector))
+        left = {**case.inputs, "response_mask": kept_BT.tolist()}
+        return verl(replace(case, inputs=left), surrogate=PPOClip())
     weight = KeepOnly(selector=selector, renormalise=True)
     return verl(case, surrogate=PPOClip(), token_weights=(weight,))
 
