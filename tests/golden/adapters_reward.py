@@ -144,9 +144,18 @@ def metrics_verl(case: Case) -> Result:
     return Result({"reward": rewards, "metrics": metrics}, not_ours=not_ours)
 
 
+EMPTY = "(empty)"
+"""Stands for an empty answer in a vote."""
+
+
 def majority_reward(case: Case) -> Result:
-    """TTRL's vote and its measures against the truth."""
+    """TTRL's vote and its measures against the truth.
+
+    The released code drops what it could not extract before it votes; here nothing is extracted, so
+    an empty text is an answer as any other.
+    """
     answers, truth = case.inputs["answers"], case.inputs["ground_truth"]
+    answers = [answer or EMPTY for answer in answers]
     batch, clusters = one_group(len(answers), answers), AnswerClusters(answers="final")
     rewards = MajorityLabel(clusters=clusters, train=None)(batch).returns_B
     winner = answers[int(rewards.argmax())] if rewards.any() else ""
@@ -159,7 +168,8 @@ def majority_reward(case: Case) -> Result:
         "majority_voting_reward": rewards.mean(),
         f"pass@{len(answers)}": right.max(),
     }
-    return Result({"label": winner, "reward": rewards, "metrics": metrics})
+    label = "" if winner == EMPTY else winner
+    return Result({"label": label, "reward": rewards, "metrics": metrics})
 
 
 def advantage_reshaping(case: Case) -> Result:

@@ -39,8 +39,8 @@ class Case:
     source: str = ""
 
     def tensor(self, name: str) -> Tensor:
-        """Return an input as float64."""
-        return torch.tensor(self.inputs[name], dtype=torch.float64)
+        """Return an input as float64; the words `nan` and `inf` are numbers."""
+        return torch.tensor(_numbers(self.inputs[name]), dtype=torch.float64)
 
     def ids(self, name: str) -> Tensor:
         """Return an input of hashable labels as integers, equal for equal labels."""
