@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -45,17 +47,36 @@ def outcome(step: BatchStep, *transforms: BatchStep) -> Adapter:
     return adapter
 
 
+def outcome_over_all_rows(step: BatchStep) -> Adapter:
+    """Adapter of an estimator without settings, in which rows without a token count."""
+
+    def adapter(case: Case) -> Result:
+        found = over_all_rows(rows(case), step)
+        return Result({"advantages": found, "returns": found})
+
+    return adapter
+
+
 def _estimate(batch: Batch, step: BatchStep, *transforms: BatchStep) -> Result:
     algorithm = Algorithm(name="golden", advantage=step, transforms=transforms)
     advantages = estimate_advantages(algorithm, batch).advantages
     return Result({"advantages": advantages, "returns": advantages})
 
 
+def over_all_rows(batch: Batch, step: BatchStep) -> Tensor:
+    """Return advantages where rows without a token count in their group, as officially."""
+    empty_B1 = ~batch.valid_BT.any(-1, keepdim=True)
+    filled = replace(batch, mask_BT=torch.where(empty_B1, 1.0, batch.mask_BT))
+    algorithm = Algorithm(name="golden", advantage=step)
+    return estimate_advantages(algorithm, filled).advantages * batch.mask_BT
+
+
 def grpo(case: Case) -> Result:
     """GRPO and Dr.GRPO, one row per episode."""
     scale = "group" if case.config.get("norm_adv_by_std_in_grpo", True) else "none"
     epsilon = float(case.config.get("epsilon", 1e-6))
-    return _estimate(rows(case), GroupRelative(scale=scale, epsilon=epsilon))
+    found = over_all_rows(rows(case), GroupRelative(scale=scale, epsilon=epsilon))
+    return Result({"advantages": found, "returns": found})
 
 
 def grpo_turns(case: Case) -> Result:
@@ -77,7 +98,10 @@ def reinforce_pp(case: Case) -> Result:
 
 def reinforce_pp_baseline(case: Case) -> Result:
     """REINFORCE++ with a group baseline."""
-    return _estimate(rows(case), GroupRelative(scale="none"), Whiten())
+    batch = rows(case)
+    found = over_all_rows(batch, GroupRelative(scale="none"))
+    white = Whiten()(replace(batch, advantages_BT=found)).advantages
+    return Result({"advantages": white, "returns": white})
 
 
 def gae(case: Case) -> Result:
@@ -148,9 +172,9 @@ ADAPTERS: dict[tuple[str, str], Adapter] = {
     ("dr_grpo", "advantage"): grpo,
     ("verl_grpo", "outcome_advantage"): grpo,
     ("grpo", "outcome_advantage"): grpo_turns,
-    ("rloo", "advantage"): outcome(LeaveOneOut()),
+    ("rloo", "advantage"): outcome_over_all_rows(LeaveOneOut()),
     ("opo", "advantage"): outcome(LengthWeightedBaseline()),
-    ("gpg", "advantage"): outcome(ScaledGroupMean()),
+    ("gpg", "advantage"): outcome_over_all_rows(ScaledGroupMean()),
     ("reinforce_pp", "advantage"): reinforce_pp,
     ("reinforce_pp_baseline", "advantage"): reinforce_pp_baseline,
     ("ppo", "gae"): gae,

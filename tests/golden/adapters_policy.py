@@ -12,11 +12,9 @@ from agentrl.algorithms import masked
 from agentrl.algorithms.adaptive_bounds import BalancedBounds, LogBounds
 from agentrl.algorithms.advantages import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation
-from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
 from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.divergence_surrogates import DivergencePG, QuadraticPG
-from agentrl.algorithms.estimate import estimate_advantages
 from agentrl.algorithms.log_ratio_penalty import LogRatioPenalty
 from agentrl.algorithms.loss import make_view, prepare
 from agentrl.algorithms.off_policy_rows import DropOffPolicyRows
@@ -31,6 +29,7 @@ from agentrl.algorithms.statistics import MeanDiscriminator
 from agentrl.algorithms.surrogates import PPOClip, RatioPG, WeightPG
 from agentrl.algorithms.token_filters import ClipByBatch, ClipByVocabulary, LimitSecondMoment
 from agentrl.algorithms.token_weights import Decreasing, KeepOnly, covariance_band
+from tests.golden.adapters_advantage import over_all_rows
 from tests.golden.adapters_loss import Given, evaluate, rows, spec, trl, verl, verl_bounds
 from tests.golden.adapters_mismatch import rows as rejected
 from tests.golden.case import Adapter, Case, Result
@@ -246,8 +245,7 @@ def discriminated(case: Case) -> Result:
         stats=stats,
     )
     estimator = GroupRelative(scale="group", epsilon=config.get("epsilon", 1e-6))
-    algorithm = Algorithm(name="golden", advantage=estimator)
-    estimated = estimate_advantages(algorithm, batch)
+    estimated = replace(batch, advantages_BT=over_all_rows(batch, estimator))
     mask_BT = step(estimated).mask_BT
     removed_BT = estimated.mask_BT - mask_BT
     dropped = masked.mean(removed_BT, batch.valid_BT)
