@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentrl.algorithms.aggregation import Aggregation
-from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.checks import one_of
 from agentrl.algorithms.controllers import ControllerSettings
-from agentrl.algorithms.ratios import TokenRatio
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.ratios.kinds import TokenRatio
 from agentrl.algorithms.slots import (
     Aggregate,
     BatchStep,
@@ -38,7 +38,7 @@ from agentrl.algorithms.slots import (
     Weight,
 )
 from agentrl.algorithms.statistics import Stat, Statistic
-from agentrl.algorithms.surrogates import PPOClip
+from agentrl.algorithms.surrogates.standard import PPOClip
 from agentrl.errors import ConfigError
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentrl.algorithms.token_advantages import Whiten
+from agentrl.algorithms.advantages.tokens import Whiten
 from agentrl.errors import ConfigError
 
 if TYPE_CHECKING:

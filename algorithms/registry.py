@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.behaviour_presets import behaviour_weights
+from agentrl.algorithms.behaviour.presets import behaviour_weights
 from agentrl.algorithms.checks import one_of
 from agentrl.errors import ConfigError, unknown_name
 

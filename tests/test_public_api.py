@@ -15,7 +15,7 @@ PUBLIC = {
         "Algorithm Batch Loss Metric Normaliser Stat combine estimate_advantages get listing names "
         "policy_loss prepare register report settings"
     ),
-    "agentrl.algorithms.cases": (
+    "agentrl.algorithms.memory.cases": (
         "Case CaseBank Embedder Found HashingEmbedder Pair Retriever RetrieverSettings render train"
     ),
     "agentrl.algorithms.strategies": (

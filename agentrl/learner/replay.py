@@ -1,8 +1,8 @@
 """Rows that outlive their rollout: what is kept of a row, and how it is trained again.
 
-`agentrl.algorithms.replay` decides which rows and when.  Here a stored row is a place in a tree
-that holds only the paths of stored rows, so that replaying uses the ordinary layout and forward
-pass, and rows of one tree still share their prefixes.
+`agentrl.algorithms.memory.replay` decides which rows and when.  Here a stored row is a place in a
+tree that holds only the paths of stored rows, so that replaying uses the ordinary layout and
+forward pass, and rows of one tree still share their prefixes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from agentrl.algorithms import Batch, Stat
-from agentrl.algorithms.replay import Replay
-from agentrl.algorithms.replay_buffer import (
+from agentrl.algorithms.memory.replay import Replay
+from agentrl.algorithms.memory.replay_buffer import (
     Entry,
     GroupScores,
     ReplayBuffer,

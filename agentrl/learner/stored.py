@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agentrl.algorithms.replay_buffer import Entry, Push
+from agentrl.algorithms.memory.replay_buffer import Entry, Push
 from agentrl.tree import Tree, Writer
 from agentrl.types import Task
 

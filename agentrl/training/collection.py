@@ -8,7 +8,7 @@ from typing import Any
 
 from agentrl import assembly
 from agentrl.algorithms import Algorithm
-from agentrl.algorithms.control import ControlRollouts
+from agentrl.algorithms.strategies.control import ControlRollouts
 from agentrl.config import RunConfig
 from agentrl.learner.rows import rows
 from agentrl.rollout.prompting import Prompting

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.adaptive_entropy import AdaptiveEntropy
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.filters import DropUniformGroups
+from agentrl.algorithms.filters.standard import DropUniformGroups
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import EntropyBonus
+from agentrl.algorithms.regularisers.adaptive_entropy import AdaptiveEntropy
+from agentrl.algorithms.regularisers.standard import EntropyBonus
 
 
 @method(

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.entropy_balance import EntropyAwareAdvantage, EntropyBalancedClip
 from agentrl.algorithms.methods.grpo import grpo
 from agentrl.algorithms.registry import method
 from agentrl.algorithms.strategies.branching import Branching
 from agentrl.algorithms.strategies.branching_rules import AepoRule, ArpoRule
+from agentrl.algorithms.surrogates.entropy_balance import EntropyAwareAdvantage, EntropyBalancedClip
 
 
 @method(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.control import ControlRollouts, ControlSamples, EntropyTemperature
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.surrogates import PPOClip
+from agentrl.algorithms.strategies.control import (
+    ControlRollouts,
+    ControlSamples,
+    EntropyTemperature,
+)
+from agentrl.algorithms.surrogates.standard import PPOClip
 
 
 @method(

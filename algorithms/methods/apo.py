@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.difficulty import DifficultyKL, LongWrong
-from agentrl.algorithms.labels import Truth
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.row_kl import RowWeightedKL
+from agentrl.algorithms.regularisers.row_kl import RowWeightedKL
+from agentrl.algorithms.rewards.labels import Truth
+from agentrl.algorithms.transforms.difficulty import DifficultyKL, LongWrong
 
 
 @method(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.bucket_kl import BucketBetas, BucketKL
 from agentrl.algorithms.checks import one_of
-from agentrl.algorithms.entropy_control import EntropyControl
-from agentrl.algorithms.entropy_score import EntropyScore, MeanRewardBand
-from agentrl.algorithms.labels import Truth
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.row_kl import RowWeightedKL
-from agentrl.algorithms.window_entropy import WORDS, WindowEntropy
+from agentrl.algorithms.regularisers.bucket_kl import BucketBetas, BucketKL
+from agentrl.algorithms.regularisers.row_kl import RowWeightedKL
+from agentrl.algorithms.rewards.entropy_control import EntropyControl
+from agentrl.algorithms.rewards.entropy_score import EntropyScore, MeanRewardBand
+from agentrl.algorithms.rewards.labels import Truth
+from agentrl.algorithms.rewards.window_entropy import WORDS, WindowEntropy
 
 
 @method(

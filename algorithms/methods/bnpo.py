@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from agentrl.algorithms.advantages.beta import BetaNormalised
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.beta import BetaNormalised
-from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import regularisers
-from agentrl.algorithms.surrogates import PPOClip
+from agentrl.algorithms.regularisers.standard import regularisers
+from agentrl.algorithms.surrogates.standard import PPOClip
 
 
 @method(

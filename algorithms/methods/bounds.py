@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agentrl.algorithms.adaptive_bounds import (
+from agentrl.algorithms.advantages.group import GroupRelative
+from agentrl.algorithms.aggregation import Aggregation, Mode
+from agentrl.algorithms.algorithm import Algorithm
+from agentrl.algorithms.checks import in_range, one_of
+from agentrl.algorithms.methods.dapo import dapo
+from agentrl.algorithms.ratios.adaptive_bounds import (
     BalancedBounds,
     BoundsBySign,
     ElasticBounds,
     NoteOutcomeVariance,
 )
-from agentrl.algorithms.advantages import GroupRelative
-from agentrl.algorithms.aggregation import Aggregation, Mode
-from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.checks import in_range, one_of
-from agentrl.algorithms.methods.dapo import dapo
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.surrogates import PPOClip, WeightPG
+from agentrl.algorithms.surrogates.standard import PPOClip, WeightPG
 
 
 @method(family="policy-loss", source="BAPO (arXiv 2510.18927)", provenance="official vectors")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.log_ratio_penalty import LogRatioPenalty
-from agentrl.algorithms.rankings import TopFraction
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.scores import Covariance
-from agentrl.algorithms.surrogates import PPOClip, RatioPG
-from agentrl.algorithms.token_weights import covariance_band
+from agentrl.algorithms.regularisers.log_ratio_penalty import LogRatioPenalty
+from agentrl.algorithms.surrogates.standard import PPOClip, RatioPG
+from agentrl.algorithms.weights.rankings import TopFraction
+from agentrl.algorithms.weights.scores import Covariance
+from agentrl.algorithms.weights.tokens import covariance_band
 
 _SOURCE = "The Entropy Mechanism (arXiv 2505.22617)"
 

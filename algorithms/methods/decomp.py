@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.filters import DropUniformGroups
-from agentrl.algorithms.likelihood_weights import PerplexityWeight
-from agentrl.algorithms.position_bonus import PositionBonus
+from agentrl.algorithms.filters.standard import DropUniformGroups
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
 from agentrl.algorithms.slots import BatchStep
+from agentrl.algorithms.transforms.likelihood_weights import PerplexityWeight
+from agentrl.algorithms.transforms.position_bonus import PositionBonus
 
 SOURCE = "Decomposing the Entropy-Performance Exchange (arXiv 2508.02260)"
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.checks import one_of
+from agentrl.algorithms.filters.quality import KeepMostVaried, QualityMask
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import factory, method
-from agentrl.algorithms.regularisers import regularisers
+from agentrl.algorithms.regularisers.standard import regularisers
 from agentrl.algorithms.slots import BatchStep
-from agentrl.algorithms.spear_filters import KeepMostVaried, QualityMask
-from agentrl.algorithms.surrogates import PPOClip
+from agentrl.algorithms.surrogates.standard import PPOClip
 
 
 @method(

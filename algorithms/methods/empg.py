@@ -7,10 +7,10 @@ from dataclasses import replace
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.checks import one_of
-from agentrl.algorithms.entropy_modulation import EntropyModulation
 from agentrl.algorithms.methods.dapo import dapo
 from agentrl.algorithms.methods.grpo import grpo
 from agentrl.algorithms.registry import method
+from agentrl.algorithms.transforms.entropy_modulation import EntropyModulation
 
 
 @method(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.checks import one_of
-from agentrl.algorithms.rankings import TopFraction, TopQuantile
+from agentrl.algorithms.filters.tokens import ClipByBatch, ClipByVocabulary
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
 from agentrl.algorithms.slots import BatchStep
 from agentrl.algorithms.statistics import Stat
-from agentrl.algorithms.surrogates import PPOClip
-from agentrl.algorithms.token_filters import ClipByBatch, ClipByVocabulary
-from agentrl.algorithms.token_weights import Decreasing, KeepOnly
+from agentrl.algorithms.surrogates.standard import PPOClip
+from agentrl.algorithms.weights.rankings import TopFraction, TopQuantile
+from agentrl.algorithms.weights.tokens import Decreasing, KeepOnly
 
 _DYNAMICS = "On the Entropy Dynamics in RFT (arXiv 2602.03392)"
 

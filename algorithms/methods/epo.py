@@ -8,12 +8,12 @@ from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.checks import one_of
 from agentrl.algorithms.controllers import ControllerSettings
-from agentrl.algorithms.entropy_corridor import EntropyCorridor, EntropyHistory
-from agentrl.algorithms.entropy_steps import EntropyStepPenalty, TurnEntropyHistory
 from agentrl.algorithms.methods.grpo import grpo
 from agentrl.algorithms.methods.ppo import ppo
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import regularisers
+from agentrl.algorithms.regularisers.entropy_corridor import EntropyCorridor, EntropyHistory
+from agentrl.algorithms.regularisers.entropy_steps import EntropyStepPenalty, TurnEntropyHistory
+from agentrl.algorithms.regularisers.standard import regularisers
 from agentrl.algorithms.slots import Regulariser
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentrl.algorithms.adaptive_bounds import LogBounds
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.behaviour_presets import behaviour_weights
+from agentrl.algorithms.behaviour.presets import behaviour_weights
+from agentrl.algorithms.behaviour.row_weights import RowGeometricMean
+from agentrl.algorithms.ratios.adaptive_bounds import LogBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import regularisers
-from agentrl.algorithms.row_surrogates import GeometricMean
-from agentrl.algorithms.row_weights import RowGeometricMean
+from agentrl.algorithms.regularisers.standard import regularisers
 from agentrl.algorithms.slots import Weight
+from agentrl.algorithms.surrogates.rows import GeometricMean
 
 
 @method(family="policy-loss", source="GMPO (arXiv 2507.20673)", provenance="official vectors")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.checks import one_of
-from agentrl.algorithms.conflicts import ConflictTokens, ConflictWeight, EntropyFilter
-from agentrl.algorithms.initial_entropy import InitialEntropy
-from agentrl.algorithms.ratios import UnitRatio
+from agentrl.algorithms.ratios.kinds import UnitRatio
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.surrogates import WeightPG
+from agentrl.algorithms.surrogates.standard import WeightPG
+from agentrl.algorithms.weights.conflicts import ConflictTokens, ConflictWeight, EntropyFilter
+from agentrl.algorithms.weights.initial_entropy import InitialEntropy
 
 
 @method(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.entropy_bounds import (
+from agentrl.algorithms.filters.standard import DropUniformGroups
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.ratios.entropy_bounds import (
     EntropyBounds,
     EntropyRedistribution,
     EntropyScale,
     TokenGroupRelative,
 )
-from agentrl.algorithms.filters import DropUniformGroups
 from agentrl.algorithms.registry import method
 from agentrl.algorithms.strategies import HapoSampler
-from agentrl.algorithms.surrogates import PPOClip
+from agentrl.algorithms.surrogates.standard import PPOClip
 
 
 @method(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.proxy import Either, KLToProxy, OpenWhere, unlikely
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
 from agentrl.algorithms.statistics import FilteredLogprobs
+from agentrl.algorithms.surrogates.proxy import Either, KLToProxy, OpenWhere, unlikely
 
 
 @method(

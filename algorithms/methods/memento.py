@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.case_memory import CaseMemory
+from agentrl.algorithms.memory.case_memory import CaseMemory
 from agentrl.algorithms.methods.grpo import grpo
 from agentrl.algorithms.registry import method
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.behaviour import BehaviourWeight
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.off_policy_rows import DropOffPolicyRows
+from agentrl.algorithms.behaviour.off_policy_rows import DropOffPolicyRows
+from agentrl.algorithms.behaviour.weights import BehaviourWeight
+from agentrl.algorithms.filters.tokens import LimitSecondMoment
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import regularisers
-from agentrl.algorithms.surrogates import PPOClip
-from agentrl.algorithms.token_filters import LimitSecondMoment
+from agentrl.algorithms.regularisers.standard import regularisers
+from agentrl.algorithms.surrogates.standard import PPOClip
 
 
 @method(

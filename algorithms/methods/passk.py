@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from agentrl.algorithms.advantages.pass_at_k import BestMinusSecond, PassAtK
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.checks import one_of
-from agentrl.algorithms.pass_at_k import BestMinusSecond, PassAtK
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import regularisers
+from agentrl.algorithms.regularisers.standard import regularisers
 from agentrl.algorithms.slots import BatchStep
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from agentrl.algorithms.advantages.tokens import GAE, Whiten
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import ValueLoss, regularisers
-from agentrl.algorithms.shaping import KLInReward
-from agentrl.algorithms.surrogates import PPOClip
-from agentrl.algorithms.token_advantages import GAE, Whiten
+from agentrl.algorithms.regularisers.standard import ValueLoss, regularisers
+from agentrl.algorithms.rewards.shaping import KLInReward
+from agentrl.algorithms.surrogates.standard import PPOClip
 
 
 @method(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.likelihood_weights import ConfidenceShift
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import regularisers
+from agentrl.algorithms.regularisers.standard import regularisers
+from agentrl.algorithms.transforms.likelihood_weights import ConfidenceShift
 
 
 @method(

@@ -7,8 +7,8 @@ from dataclasses import replace
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.checks import one_of
 from agentrl.algorithms.methods.dapo import dapo
-from agentrl.algorithms.prompt_augmentation import PromptAugmentation
-from agentrl.algorithms.prompt_templates import MATHEMATICS, WORDINGS
+from agentrl.algorithms.prompts.augmentation import PromptAugmentation
+from agentrl.algorithms.prompts.templates import MATHEMATICS, WORDINGS
 from agentrl.algorithms.registry import method
 
 

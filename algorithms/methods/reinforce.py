@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import (
+from agentrl.algorithms.advantages.group import (
     EpisodeReturn,
     LeaveOneOut,
     LengthWeightedBaseline,
@@ -10,13 +10,13 @@ from agentrl.algorithms.advantages import (
 )
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.ratios import UnitRatio
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.ratios.kinds import UnitRatio
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import regularisers
-from agentrl.algorithms.shaping import KLInReward
+from agentrl.algorithms.regularisers.standard import regularisers
+from agentrl.algorithms.rewards.shaping import KLInReward
 from agentrl.algorithms.slots import BatchStep
-from agentrl.algorithms.surrogates import PPOClip, WeightPG
+from agentrl.algorithms.surrogates.standard import PPOClip, WeightPG
 
 
 @method(family="policy-loss", source="REINFORCE (Williams, 1992)", provenance="official vectors")

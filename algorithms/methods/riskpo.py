@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from agentrl.algorithms.advantages.quantiles import QuantileTracking
+from agentrl.algorithms.advantages.risk import RiskOverBundles
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.checks import one_of
-from agentrl.algorithms.quantiles import QuantileTracking
-from agentrl.algorithms.ratios import SequenceRatio, TokenRatio
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.ratios.kinds import SequenceRatio, TokenRatio
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import regularisers
-from agentrl.algorithms.risk import RiskOverBundles
+from agentrl.algorithms.regularisers.standard import regularisers
 
 
 @method(

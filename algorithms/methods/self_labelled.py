@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.answers import AnswerClusters, Equivalence
-from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.checks import one_of
-from agentrl.algorithms.ratios import SequenceRatio, TokenRatio
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.ratios.kinds import SequenceRatio, TokenRatio
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.regularisers import regularisers
-from agentrl.algorithms.self_reward import NO_BAND, ClusterFrequency, MajorityLabel, SemanticBand
-from agentrl.algorithms.semantic import EntropyReshaping
+from agentrl.algorithms.regularisers.standard import regularisers
+from agentrl.algorithms.rewards.answers import AnswerClusters, Equivalence
+from agentrl.algorithms.rewards.self_reward import (
+    NO_BAND,
+    ClusterFrequency,
+    MajorityLabel,
+    SemanticBand,
+)
 from agentrl.algorithms.strategies.ettrl import Ettrl
+from agentrl.algorithms.transforms.semantic import EntropyReshaping
 
 _BANDS = {
     "paper": {"least": 0.3},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.entropy_anchor import AnchoredEntropy, EntropyAnchor
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
+from agentrl.algorithms.regularisers.entropy_anchor import AnchoredEntropy, EntropyAnchor
 from agentrl.algorithms.statistics import TopPEntropy
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.checks import one_of
+from agentrl.algorithms.memory.replay import Replay
 from agentrl.algorithms.registry import factory, method
-from agentrl.algorithms.regularisers import regularisers
-from agentrl.algorithms.replay import Replay
-from agentrl.algorithms.spear_rewards import ToolCallReward
-from agentrl.algorithms.surrogates import PPOClip
-from agentrl.algorithms.token_weights import Drop, covariance_band
+from agentrl.algorithms.regularisers.standard import regularisers
+from agentrl.algorithms.rewards.tool_calls import ToolCallReward
+from agentrl.algorithms.surrogates.standard import PPOClip
+from agentrl.algorithms.weights.tokens import Drop, covariance_band
 
 
 @method(

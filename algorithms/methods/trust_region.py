@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.divergence_surrogates import DivergencePG, QuadraticPG, SequenceGammaPG
+from agentrl.algorithms.ratios.bounds import ConstantBounds
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.row_surrogates import PrefixMinimum
 from agentrl.algorithms.slots import BoundsRule, Surrogate
+from agentrl.algorithms.surrogates.divergence import DivergencePG, QuadraticPG, SequenceGammaPG
+from agentrl.algorithms.surrogates.rows import PrefixMinimum
 
 _OPEN = ConstantBounds(None, None)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from agentrl.algorithms.checks import in_range, one_of
-from agentrl.algorithms.log_entropy import SIGNS, LogEntropyStatistics, scaled_log_entropy
+from agentrl.algorithms.ratios.log_entropy import SIGNS, LogEntropyStatistics, scaled_log_entropy
 from agentrl.algorithms.strategies.strategy import Need
 
 

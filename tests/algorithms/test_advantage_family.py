@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from agentrl.algorithms import estimate_advantages, get
-from agentrl.algorithms.advantages import GroupRelative
-from agentrl.algorithms.beta import BetaNormalised, beta_density, beta_shape
-from agentrl.algorithms.group_weights import TemporaryAdvantage
-from agentrl.algorithms.pass_at_k import BestMinusSecond, PassAtK
-from agentrl.algorithms.self_reward import MajorityLabel
+from agentrl.algorithms.advantages.beta import BetaNormalised, beta_density, beta_shape
+from agentrl.algorithms.advantages.group import GroupRelative
+from agentrl.algorithms.advantages.pass_at_k import BestMinusSecond, PassAtK
+from agentrl.algorithms.advantages.tokens import Whiten
+from agentrl.algorithms.rewards.self_reward import MajorityLabel
 from agentrl.algorithms.slots import RunFacts
-from agentrl.algorithms.token_advantages import Whiten
+from agentrl.algorithms.transforms.group_weights import TemporaryAdvantage
 from agentrl.errors import ConfigError
 from tests.algorithms.played_returns import GROUPS, LENGTHS, RETURNS, batch_of, of
 

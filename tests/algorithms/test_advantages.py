@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from agentrl.algorithms import Algorithm, Batch, Stat, estimate_advantages, get
-from agentrl.algorithms.advantages import (
+from agentrl.algorithms.advantages.group import (
     EpisodeReturn,
     GroupRelative,
     LeaveOneOut,
     LengthWeightedBaseline,
 )
-from agentrl.algorithms.filters import DropTruncated, DropUniformGroups
-from agentrl.algorithms.shaping import KLInReward, OverlongPenalty
-from agentrl.algorithms.token_advantages import GAE, RewardToGo, Whiten
+from agentrl.algorithms.advantages.tokens import GAE, RewardToGo, Whiten
+from agentrl.algorithms.filters.standard import DropTruncated, DropUniformGroups
+from agentrl.algorithms.rewards.shaping import KLInReward, OverlongPenalty
 
 
 def spec(advantage, **slots):

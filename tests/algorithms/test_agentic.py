@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from agentrl.algorithms import estimate_advantages, get
-from agentrl.algorithms.advantages import EpisodeReturn
-from agentrl.algorithms.anchors import anchor_groups, clusters, similar
-from agentrl.algorithms.entropy_modulation import EntropyModulation, modulation
-from agentrl.algorithms.invalid_actions import PENALTIES, InvalidActionPenalty
-from agentrl.algorithms.step_advantages import GroupInGroup
+from agentrl.algorithms.advantages.anchors import anchor_groups, clusters, similar
+from agentrl.algorithms.advantages.group import EpisodeReturn
+from agentrl.algorithms.advantages.steps import GroupInGroup
+from agentrl.algorithms.rewards.invalid_actions import PENALTIES, InvalidActionPenalty
 from agentrl.algorithms.steps import steps
+from agentrl.algorithms.transforms.entropy_modulation import EntropyModulation, modulation
 from agentrl.errors import StatisticMissing
 from tests.algorithms.played import (
     LAYOUTS,

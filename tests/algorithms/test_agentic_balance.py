@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from agentrl.algorithms import Normaliser, Stat, get, policy_loss, prepare
-from agentrl.algorithms.advantages import EpisodeReturn
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.entropy_balance import EntropyAwareAdvantage, EntropyBalancedClip
-from agentrl.algorithms.surrogates import PPOClip
+from agentrl.algorithms.advantages.group import EpisodeReturn
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.surrogates.entropy_balance import EntropyAwareAdvantage, EntropyBalancedClip
+from agentrl.algorithms.surrogates.standard import PPOClip
 from agentrl.errors import ConfigError
 from tests.algorithms.played import ENTROPIES, MASK, entropy_batch, with_advantage
 

@@ -11,20 +11,20 @@ import torch
 
 from agentrl.algorithms import Algorithm, Batch, Normaliser, Stat, get, policy_loss
 from agentrl.algorithms import controllers as control
-from agentrl.algorithms.advantages import EpisodeReturn
-from agentrl.algorithms.entropy_corridor import (
+from agentrl.algorithms.advantages.group import EpisodeReturn
+from agentrl.algorithms.regularisers.entropy_corridor import (
     EntropyCorridor,
     EntropyHistory,
     hinge,
     smoothing_weight,
 )
-from agentrl.algorithms.entropy_steps import (
+from agentrl.algorithms.regularisers.entropy_steps import (
     EntropyStepPenalty,
     TurnEntropyHistory,
     phase_weight,
     step_penalty,
 )
-from agentrl.algorithms.turn_mean import turn_weights
+from agentrl.algorithms.regularisers.turn_mean import turn_weights
 from agentrl.errors import ConfigError
 from tests.algorithms.played import (
     ENTROPIES,

@@ -21,7 +21,7 @@ from agentrl.algorithms import (
     prepare,
     report,
 )
-from agentrl.algorithms.behaviour_presets import PRESETS
+from agentrl.algorithms.behaviour.presets import PRESETS
 from agentrl.algorithms.statistics import LayerLogprobs
 from agentrl.errors import StatisticMissing
 from tests.algorithms.conftest import build, draws

@@ -7,9 +7,9 @@ import pytest
 from agentrl import algorithms
 from agentrl.algorithms import get, listing, names, register, registry
 from agentrl.algorithms.aggregation import Aggregation
-from agentrl.algorithms.behaviour import BehaviourWeight
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.ratios import UnitRatio
+from agentrl.algorithms.behaviour.weights import BehaviourWeight
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.ratios.kinds import UnitRatio
 from agentrl.errors import ConfigError, UnknownNameError
 
 

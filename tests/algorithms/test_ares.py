@@ -10,12 +10,17 @@ import pytest
 import torch
 
 from agentrl.algorithms import Stat, controllers, estimate_advantages, get
-from agentrl.algorithms.bucket_kl import Beta, BucketBetas, BucketKL
-from agentrl.algorithms.entropy_control import EntropyControl
-from agentrl.algorithms.entropy_score import EntropyScore, MeanRewardBand, ScoreShape, buckets
-from agentrl.algorithms.labels import Truth
-from agentrl.algorithms.self_reward import MajorityLabel
-from agentrl.algorithms.window_entropy import (
+from agentrl.algorithms.regularisers.bucket_kl import Beta, BucketBetas, BucketKL
+from agentrl.algorithms.rewards.entropy_control import EntropyControl
+from agentrl.algorithms.rewards.entropy_score import (
+    EntropyScore,
+    MeanRewardBand,
+    ScoreShape,
+    buckets,
+)
+from agentrl.algorithms.rewards.labels import Truth
+from agentrl.algorithms.rewards.self_reward import MajorityLabel
+from agentrl.algorithms.rewards.window_entropy import (
     WindowEntropy,
     candidate_entropy,
     plain_word,

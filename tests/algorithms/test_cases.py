@@ -9,7 +9,7 @@ import random
 import pytest
 import torch
 
-from agentrl.algorithms.cases import (
+from agentrl.algorithms.memory.cases import (
     Case,
     CaseBank,
     Found,
@@ -20,8 +20,8 @@ from agentrl.algorithms.cases import (
     render,
     train,
 )
-from agentrl.algorithms.cases.embedding import unit
-from agentrl.algorithms.cases.retriever import _Training, area_under_curve, stratified_split
+from agentrl.algorithms.memory.cases.embedding import unit
+from agentrl.algorithms.memory.cases.retriever import _Training, area_under_curve, stratified_split
 from agentrl.errors import ConfigError, DataError
 
 TASKS = ["put the red mug on the shelf", "boil some water", "buy a pair of running shoes"]

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from agentrl.algorithms import Algorithm, Normaliser, estimate_advantages, get, names, policy_loss
-from agentrl.algorithms.pass_at_k import BestMinusSecond, PassAtK
-from agentrl.algorithms.risk import RiskOverBundles
-from agentrl.algorithms.token_advantages import Whiten
+from agentrl.algorithms.advantages.pass_at_k import BestMinusSecond, PassAtK
+from agentrl.algorithms.advantages.risk import RiskOverBundles
+from agentrl.algorithms.advantages.tokens import Whiten
 from agentrl.errors import ConfigError
 from tests.algorithms.conftest import build
 

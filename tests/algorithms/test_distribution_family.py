@@ -12,18 +12,17 @@ import torch
 
 from agentrl.algorithms import Normaliser, Stat, estimate_advantages, get, policy_loss
 from agentrl.algorithms import controllers as control
-from agentrl.algorithms.adaptive_entropy import AdaptiveEntropy
-from agentrl.algorithms.advantages import GroupRelative
-from agentrl.algorithms.distribution_mix import DistributionMix, EntropyFeedback
-from agentrl.algorithms.entropy_anchor import AnchoredEntropy, EntropyAnchor
-from agentrl.algorithms.entropy_bounds import (
+from agentrl.algorithms.advantages.group import GroupRelative
+from agentrl.algorithms.loss import make_view, prepare
+from agentrl.algorithms.ratios.entropy_bounds import (
     EntropyBounds,
     EntropyRedistribution,
     EntropyScale,
     TokenGroupRelative,
 )
-from agentrl.algorithms.layer_view import LayerView
-from agentrl.algorithms.loss import make_view, prepare
+from agentrl.algorithms.ratios.layer_view import LayerView
+from agentrl.algorithms.regularisers.adaptive_entropy import AdaptiveEntropy
+from agentrl.algorithms.regularisers.entropy_anchor import AnchoredEntropy, EntropyAnchor
 from agentrl.algorithms.slots import RunFacts
 from agentrl.algorithms.statistics import (
     FilteredLogprobs,
@@ -31,6 +30,7 @@ from agentrl.algorithms.statistics import (
     TemperedLogprobs,
     TopPEntropy,
 )
+from agentrl.algorithms.transforms.distribution_mix import DistributionMix, EntropyFeedback
 from agentrl.errors import ConfigError
 from tests.algorithms.conftest import build, value_and_gradients
 

@@ -17,11 +17,16 @@ from agentrl.algorithms import (
     get,
     policy_loss,
 )
-from agentrl.algorithms.conflicts import ConflictTokens, ConflictWeight, EntropyFilter
-from agentrl.algorithms.difficulty import DifficultyKL, LongWrong, dads_weight, stcr_weight
-from agentrl.algorithms.initial_entropy import InitialEntropy
-from agentrl.algorithms.labels import Truth
-from agentrl.algorithms.self_reward import MajorityLabel
+from agentrl.algorithms.rewards.labels import Truth
+from agentrl.algorithms.rewards.self_reward import MajorityLabel
+from agentrl.algorithms.transforms.difficulty import (
+    DifficultyKL,
+    LongWrong,
+    dads_weight,
+    stcr_weight,
+)
+from agentrl.algorithms.weights.conflicts import ConflictTokens, ConflictWeight, EntropyFilter
+from agentrl.algorithms.weights.initial_entropy import InitialEntropy
 from agentrl.errors import ConfigError
 from tests.algorithms.reward_batches import played
 

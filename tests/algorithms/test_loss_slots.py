@@ -20,13 +20,13 @@ from agentrl.algorithms import (
 )
 from agentrl.algorithms import controllers as control
 from agentrl.algorithms.aggregation import Aggregation, Mode
-from agentrl.algorithms.behaviour import BehaviourWeight
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.filters import Mismatch, RejectionWeight, RejectMismatch
-from agentrl.algorithms.kl import KINDS, kl_estimate
-from agentrl.algorithms.ratios import SequenceRatio
-from agentrl.algorithms.regularisers import KLToReference
-from agentrl.algorithms.surrogates import PPOClip, RatioPG
+from agentrl.algorithms.behaviour.weights import BehaviourWeight
+from agentrl.algorithms.filters.standard import Mismatch, RejectionWeight, RejectMismatch
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.ratios.kinds import SequenceRatio
+from agentrl.algorithms.regularisers.kl import KINDS, kl_estimate
+from agentrl.algorithms.regularisers.standard import KLToReference
+from agentrl.algorithms.surrogates.standard import PPOClip, RatioPG
 
 GRPO = get("grpo", kl_coefficient=0.0)
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from agentrl.algorithms import Normaliser, Stat, estimate_advantages, get, prepare
-from agentrl.algorithms.adaptive_bounds import ElasticBounds, NoteOutcomeVariance
-from agentrl.algorithms.behaviour import BehaviourWeight
-from agentrl.algorithms.bounds import ConstantBounds
+from agentrl.algorithms.behaviour.row_weights import RowGeometricMean
+from agentrl.algorithms.behaviour.weights import BehaviourWeight
 from agentrl.algorithms.loss import make_view
-from agentrl.algorithms.row_weights import RowGeometricMean
-from agentrl.algorithms.surrogates import PPOClip, RatioPG
+from agentrl.algorithms.ratios.adaptive_bounds import ElasticBounds, NoteOutcomeVariance
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.surrogates.standard import PPOClip, RatioPG
 from agentrl.errors import ConfigError
 from tests.algorithms.conftest import build
 

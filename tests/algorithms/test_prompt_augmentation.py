@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from agentrl.algorithms.prompt_augmentation import PromptAugmentation
-from agentrl.algorithms.prompt_templates import MATHEMATICS, VERSION, WORDINGS, Template
+from agentrl.algorithms.prompts.augmentation import PromptAugmentation
+from agentrl.algorithms.prompts.templates import MATHEMATICS, VERSION, WORDINGS, Template
 from agentrl.errors import ConfigError, UnknownNameError
 
 BY_NAME = {template.name: template for template in MATHEMATICS}

@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from agentrl.algorithms import Stat, estimate_advantages, get
-from agentrl.algorithms.answers import AnswerClusters, equal_number
-from agentrl.algorithms.clusters import cluster
-from agentrl.algorithms.self_reward import ClusterFrequency, MajorityLabel, SemanticBand
-from agentrl.algorithms.semantic import EntropyReshaping, SemanticEntropyScale, likelihood_entropy
+from agentrl.algorithms.rewards.answers import AnswerClusters, equal_number
+from agentrl.algorithms.rewards.clusters import cluster
+from agentrl.algorithms.rewards.self_reward import ClusterFrequency, MajorityLabel, SemanticBand
 from agentrl.algorithms.strategies.ettrl import Ettrl
+from agentrl.algorithms.transforms.semantic import (
+    EntropyReshaping,
+    SemanticEntropyScale,
+    likelihood_entropy,
+)
 from agentrl.errors import ConfigError, StatisticMissing
 from tests.algorithms.reward_batches import answered, played
 

@@ -12,19 +12,19 @@ import pytest
 import torch
 
 from agentrl.algorithms import Stat, controllers, estimate_advantages, get
-from agentrl.algorithms.advantages import GroupRelative, spread
-from agentrl.algorithms.down_sampling import DownSample, lowest_of_best_subset
-from agentrl.algorithms.likelihood_weights import (
+from agentrl.algorithms.advantages.group import GroupRelative, spread
+from agentrl.algorithms.advantages.papers import papers
+from agentrl.algorithms.advantages.quantiles import QuantileTracking, track
+from agentrl.algorithms.advantages.risk import LEVELS, RiskOverBundles
+from agentrl.algorithms.advantages.tokens import Whiten
+from agentrl.algorithms.filters.down_sampling import DownSample, lowest_of_best_subset
+from agentrl.algorithms.slots import RunFacts
+from agentrl.algorithms.transforms.likelihood_weights import (
     ConfidenceShift,
     PerplexityWeight,
     perplexity_scores,
 )
-from agentrl.algorithms.papers import papers
-from agentrl.algorithms.position_bonus import PositionBonus
-from agentrl.algorithms.quantiles import QuantileTracking, track
-from agentrl.algorithms.risk import LEVELS, RiskOverBundles
-from agentrl.algorithms.slots import RunFacts
-from agentrl.algorithms.token_advantages import Whiten
+from agentrl.algorithms.transforms.position_bonus import PositionBonus
 from agentrl.errors import ConfigError
 from tests.algorithms.played_returns import GROUPS, RETURNS, batch_of, of
 

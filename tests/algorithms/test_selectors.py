@@ -9,10 +9,17 @@ import torch
 
 from agentrl.algorithms import Normaliser, Stat, estimate_advantages, get, policy_loss, prepare
 from agentrl.algorithms.loss import make_view
-from agentrl.algorithms.rankings import Band, LowestFraction, TopFraction, TopQuantile
-from agentrl.algorithms.scores import Covariance, EntropyInfluence
-from agentrl.algorithms.selectors import All, Less, Negative, Positive, RowQuantile, Unclipped
-from agentrl.algorithms.token_weights import Decreasing, Drop, KeepOnly
+from agentrl.algorithms.weights.rankings import Band, LowestFraction, TopFraction, TopQuantile
+from agentrl.algorithms.weights.scores import Covariance, EntropyInfluence
+from agentrl.algorithms.weights.selectors import (
+    All,
+    Less,
+    Negative,
+    Positive,
+    RowQuantile,
+    Unclipped,
+)
+from agentrl.algorithms.weights.tokens import Decreasing, Drop, KeepOnly
 from agentrl.errors import ConfigError
 from tests.algorithms.conftest import build, draws
 

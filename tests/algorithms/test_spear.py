@@ -9,11 +9,16 @@ import pytest
 import torch
 
 from agentrl.algorithms import Batch, estimate_advantages, get
-from agentrl.algorithms.regularisers import KLToReference
-from agentrl.algorithms.replay import Replay, warmup_weight
-from agentrl.algorithms.replay_buffer import Entry, GroupScores, ReplayBuffer, group_scores
-from agentrl.algorithms.spear_filters import KeepMostVaried, QualityMask, has_action, is_repetitive
-from agentrl.algorithms.spear_rewards import ToolCallReward, intrinsic_weight
+from agentrl.algorithms.filters.quality import (
+    KeepMostVaried,
+    QualityMask,
+    has_action,
+    is_repetitive,
+)
+from agentrl.algorithms.memory.replay import Replay, warmup_weight
+from agentrl.algorithms.memory.replay_buffer import Entry, GroupScores, ReplayBuffer, group_scores
+from agentrl.algorithms.regularisers.standard import KLToReference
+from agentrl.algorithms.rewards.tool_calls import ToolCallReward, intrinsic_weight
 from agentrl.algorithms.statistics import Stat
 from agentrl.errors import ConfigError, StatisticMissing
 

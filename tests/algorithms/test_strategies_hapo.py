@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from agentrl.algorithms.log_entropy import log_entropy_statistics, scaled_log_entropy
+from agentrl.algorithms.ratios.log_entropy import log_entropy_statistics, scaled_log_entropy
 from agentrl.algorithms.strategies import HapoSampler, RolloutStrategy
 from agentrl.errors import ConfigError
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from agentrl.algorithms import Normaliser, Stat, estimate_advantages, get, prepare
-from agentrl.algorithms.adaptive_bounds import BalancedBounds
+from agentrl.algorithms.filters.tokens import ClipByBatch, ClipByVocabulary, LimitSecondMoment
 from agentrl.algorithms.loss import make_view
-from agentrl.algorithms.proximal import proximal_logprobs
+from agentrl.algorithms.ratios.adaptive_bounds import BalancedBounds
+from agentrl.algorithms.ratios.proximal import proximal_logprobs
 from agentrl.algorithms.statistics import MeanDiscriminator
-from agentrl.algorithms.token_filters import ClipByBatch, ClipByVocabulary, LimitSecondMoment
 from agentrl.errors import ConfigError
 from tests.algorithms.conftest import build
 

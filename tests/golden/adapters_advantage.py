@@ -7,19 +7,19 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from agentrl.algorithms.advantages import (
+from agentrl.algorithms.advantages.group import (
     GroupRelative,
     LeaveOneOut,
     LengthWeightedBaseline,
     ScaledGroupMean,
 )
+from agentrl.algorithms.advantages.tokens import GAE, RewardToGo, Whiten
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.estimate import estimate_advantages
-from agentrl.algorithms.filters import DropUniformGroups
-from agentrl.algorithms.shaping import OverlongPenalty
+from agentrl.algorithms.filters.standard import DropUniformGroups
+from agentrl.algorithms.rewards.shaping import OverlongPenalty
 from agentrl.algorithms.slots import BatchStep
-from agentrl.algorithms.token_advantages import GAE, RewardToGo, Whiten
 from tests.golden.case import Adapter, Case, Result
 
 

@@ -10,20 +10,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agentrl.algorithms.advantages.anchors import anchor_groups, clusters
+from agentrl.algorithms.advantages.steps import GroupInGroup
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.algorithm import Algorithm
-from agentrl.algorithms.anchors import anchor_groups, clusters
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.entropy_balance import EntropyAwareAdvantage, EntropyBalancedClip
-from agentrl.algorithms.entropy_steps import EntropyStepPenalty, phase_weight, step_penalty
 from agentrl.algorithms.estimate import estimate_advantages
-from agentrl.algorithms.invalid_actions import PENALTIES
 from agentrl.algorithms.loss import policy_loss
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.regularisers.entropy_steps import (
+    EntropyStepPenalty,
+    phase_weight,
+    step_penalty,
+)
+from agentrl.algorithms.rewards.invalid_actions import PENALTIES
 from agentrl.algorithms.slots import Surrogate
-from agentrl.algorithms.step_advantages import GroupInGroup
 from agentrl.algorithms.steps import discounted_returns, steps
-from agentrl.algorithms.surrogates import PPOClip
+from agentrl.algorithms.surrogates.entropy_balance import EntropyAwareAdvantage, EntropyBalancedClip
+from agentrl.algorithms.surrogates.standard import PPOClip
 from tests.golden.adapters_loss import evaluate, spec
 from tests.golden.adapters_loss import rows as loss_rows
 from tests.golden.case import Adapter, Case, Result

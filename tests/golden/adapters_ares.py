@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from agentrl.algorithms.batch import Batch, Stat
-from agentrl.algorithms.bucket_kl import Beta, BucketBetas, BucketState
-from agentrl.algorithms.entropy_score import BUCKETS, ScoreShape, Triple
-from agentrl.algorithms.strategies.branching_rules import top_entropy
-from agentrl.algorithms.window_entropy import (
+from agentrl.algorithms.regularisers.bucket_kl import Beta, BucketBetas, BucketState
+from agentrl.algorithms.rewards.entropy_score import BUCKETS, ScoreShape, Triple
+from agentrl.algorithms.rewards.window_entropy import (
     WindowEntropy,
     candidate_entropy,
     released_percentile,
 )
+from agentrl.algorithms.strategies.branching_rules import top_entropy
 from tests.golden.case import Adapter, Case, Result
 
 Candidates = list[dict[str, float]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.batch import Batch
-from agentrl.algorithms.difficulty import DifficultyKL, LongWrong, dads_weight
-from agentrl.algorithms.semantic import scale_advantages
+from agentrl.algorithms.transforms.difficulty import DifficultyKL, LongWrong, dads_weight
+from agentrl.algorithms.transforms.semantic import scale_advantages
 from tests.golden.case import Adapter, Case, Result
 
 

@@ -8,22 +8,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.distribution_mix import DistributionMix
-from agentrl.algorithms.entropy_anchor import AnchoredEntropy
-from agentrl.algorithms.entropy_bounds import (
+from agentrl.algorithms.loss import make_view, policy_loss
+from agentrl.algorithms.methods.lp_reg import lp_reg as lp_reg_method
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.ratios.entropy_bounds import (
     EntropyBounds,
     EntropyRedistribution,
     EntropyScale,
     TokenGroupRelative,
 )
-from agentrl.algorithms.layer_view import LayerView
-from agentrl.algorithms.loss import make_view, policy_loss
-from agentrl.algorithms.methods.lp_reg import lp_reg as lp_reg_method
-from agentrl.algorithms.selectors import RowQuantile, Selector
+from agentrl.algorithms.ratios.layer_view import LayerView
+from agentrl.algorithms.regularisers.entropy_anchor import AnchoredEntropy
 from agentrl.algorithms.slots import View
 from agentrl.algorithms.statistics import (
     FilteredLogprobs,
@@ -32,7 +30,9 @@ from agentrl.algorithms.statistics import (
     TemperedLogprobs,
     TopPEntropy,
 )
-from agentrl.algorithms.surrogates import PPOClip
+from agentrl.algorithms.surrogates.standard import PPOClip
+from agentrl.algorithms.transforms.distribution_mix import DistributionMix
+from agentrl.algorithms.weights.selectors import RowQuantile, Selector
 from agentrl.learner.head import predict
 from tests.golden.adapters_loss import evaluate, old_counts, rows, spec
 from tests.golden.case import Adapter, Case, Result

@@ -10,12 +10,17 @@ from torch import Tensor
 
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
-from agentrl.algorithms.conflicts import ConflictTokens, ConflictWeight, EntropyFilter, conflicts
-from agentrl.algorithms.kl import kl_estimate
 from agentrl.algorithms.loss import policy_loss
 from agentrl.algorithms.methods.gtpo import gtpo
+from agentrl.algorithms.regularisers.kl import kl_estimate
 from agentrl.algorithms.steps import steps
-from agentrl.algorithms.surrogates import RatioPG
+from agentrl.algorithms.surrogates.standard import RatioPG
+from agentrl.algorithms.weights.conflicts import (
+    ConflictTokens,
+    ConflictWeight,
+    EntropyFilter,
+    conflicts,
+)
 from tests.golden.case import Adapter, Case, Result
 
 

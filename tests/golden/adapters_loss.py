@@ -10,25 +10,25 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from agentrl.algorithms.advantages import EpisodeReturn
+from agentrl.algorithms.advantages.group import EpisodeReturn
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
-from agentrl.algorithms.behaviour import BehaviourWeight
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.divergence_surrogates import SequenceGammaPG
-from agentrl.algorithms.filters import Mismatch, RejectionWeight
+from agentrl.algorithms.behaviour.off_policy_rows import DropOffPolicyRows
+from agentrl.algorithms.behaviour.weights import BehaviourWeight
+from agentrl.algorithms.filters.standard import Mismatch, RejectionWeight
 from agentrl.algorithms.loss import policy_loss
 from agentrl.algorithms.metrics import report
-from agentrl.algorithms.off_policy_rows import DropOffPolicyRows
-from agentrl.algorithms.rankings import TopQuantile
-from agentrl.algorithms.ratios import SequenceRatio, TokenRatio, UnitRatio
-from agentrl.algorithms.regularisers import EntropyBonus, KLToReference
-from agentrl.algorithms.scores import read
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.ratios.kinds import SequenceRatio, TokenRatio, UnitRatio
+from agentrl.algorithms.regularisers.standard import EntropyBonus, KLToReference
 from agentrl.algorithms.slots import Surrogate, View, Weight
 from agentrl.algorithms.statistics import Statistic
-from agentrl.algorithms.surrogates import PPOClip, SoftGate, WeightPG
-from agentrl.algorithms.token_weights import KeepOnly
+from agentrl.algorithms.surrogates.divergence import SequenceGammaPG
+from agentrl.algorithms.surrogates.standard import PPOClip, SoftGate, WeightPG
+from agentrl.algorithms.weights.rankings import TopQuantile
+from agentrl.algorithms.weights.scores import read
+from agentrl.algorithms.weights.tokens import KeepOnly
 from tests.golden.adapters_mismatch import keep_tests, weights_of
 from tests.golden.case import Adapter, Case, Result
 

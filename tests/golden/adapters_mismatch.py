@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from agentrl.algorithms.batch import Batch, Stat
-from agentrl.algorithms.behaviour import BehaviourWeight
-from agentrl.algorithms.filters import Mismatch, RejectMismatch
+from agentrl.algorithms.behaviour.weights import BehaviourWeight
+from agentrl.algorithms.filters.standard import Mismatch, RejectMismatch
 from tests.golden.case import Adapter, Case, Result
 
 

@@ -8,9 +8,9 @@ import torch
 
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
-from agentrl.algorithms.kl import kl_estimate
 from agentrl.algorithms.loss import make_view
-from agentrl.algorithms.regularisers import ValueLoss
+from agentrl.algorithms.regularisers.kl import kl_estimate
+from agentrl.algorithms.regularisers.standard import ValueLoss
 from agentrl.learner.head import predict
 from tests.golden import adapters_mismatch
 from tests.golden.adapters_loss import spec

@@ -9,26 +9,26 @@ import torch
 from torch import Tensor
 
 from agentrl.algorithms import masked
-from agentrl.algorithms.adaptive_bounds import BalancedBounds, LogBounds
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.divergence_surrogates import DivergencePG, QuadraticPG
-from agentrl.algorithms.log_ratio_penalty import LogRatioPenalty
+from agentrl.algorithms.behaviour.off_policy_rows import DropOffPolicyRows
+from agentrl.algorithms.behaviour.row_weights import RowGeometricMean
+from agentrl.algorithms.filters.tokens import ClipByBatch, ClipByVocabulary, LimitSecondMoment
 from agentrl.algorithms.loss import make_view, prepare
-from agentrl.algorithms.off_policy_rows import DropOffPolicyRows
-from agentrl.algorithms.proximal import KINDS, proximal_logprobs
-from agentrl.algorithms.rankings import TopFraction
-from agentrl.algorithms.ratios import UnitRatio
-from agentrl.algorithms.row_surrogates import GeometricMean
-from agentrl.algorithms.row_weights import RowGeometricMean
-from agentrl.algorithms.scores import Covariance, Score
+from agentrl.algorithms.ratios.adaptive_bounds import BalancedBounds, LogBounds
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.ratios.kinds import UnitRatio
+from agentrl.algorithms.ratios.proximal import KINDS, proximal_logprobs
+from agentrl.algorithms.regularisers.log_ratio_penalty import LogRatioPenalty
 from agentrl.algorithms.slots import BatchStep, View, Weight
 from agentrl.algorithms.statistics import MeanDiscriminator
-from agentrl.algorithms.surrogates import PPOClip, RatioPG, WeightPG
-from agentrl.algorithms.token_filters import ClipByBatch, ClipByVocabulary, LimitSecondMoment
-from agentrl.algorithms.token_weights import Decreasing, KeepOnly, covariance_band
+from agentrl.algorithms.surrogates.divergence import DivergencePG, QuadraticPG
+from agentrl.algorithms.surrogates.rows import GeometricMean
+from agentrl.algorithms.surrogates.standard import PPOClip, RatioPG, WeightPG
+from agentrl.algorithms.weights.rankings import TopFraction
+from agentrl.algorithms.weights.scores import Covariance, Score
+from agentrl.algorithms.weights.tokens import Decreasing, KeepOnly, covariance_band
 from tests.golden.adapters_advantage import over_all_rows
 from tests.golden.adapters_loss import Given, evaluate, rows, spec, trl, verl, verl_bounds
 from tests.golden.adapters_mismatch import rows as rejected

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agentrl.algorithms.cases import Case as MemoryCase
-from agentrl.algorithms.cases import CaseBank, retriever
-from agentrl.algorithms.prompt_augmentation import PromptAugmentation
+from agentrl.algorithms.memory.cases import Case as MemoryCase
+from agentrl.algorithms.memory.cases import CaseBank, retriever
+from agentrl.algorithms.prompts.augmentation import PromptAugmentation
 from tests.golden.case import Adapter, Case, Result
 
 

@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agentrl.algorithms.advantages import GroupRelative
-from agentrl.algorithms.answers import AnswerClusters
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.batch import Batch, Stat
-from agentrl.algorithms.clusters import Clusters
-from agentrl.algorithms.self_reward import ClusterFrequency, MajorityLabel
-from agentrl.algorithms.semantic import (
+from agentrl.algorithms.rewards.answers import AnswerClusters
+from agentrl.algorithms.rewards.clusters import Clusters
+from agentrl.algorithms.rewards.self_reward import ClusterFrequency, MajorityLabel
+from agentrl.algorithms.strategies.arpo_reward import boxed
+from agentrl.algorithms.transforms.semantic import (
     EntropyReshaping,
     SemanticEntropyScale,
     likelihood_entropy,
 )
-from agentrl.algorithms.strategies.arpo_reward import boxed
 from tests.golden.case import Adapter, Case, Result
 
 

@@ -7,29 +7,29 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from agentrl.algorithms.advantages import GroupRelative, spread
+from agentrl.algorithms.advantages.beta import BetaNormalised
+from agentrl.algorithms.advantages.group import GroupRelative, spread
+from agentrl.algorithms.advantages.papers import papers
+from agentrl.algorithms.advantages.pass_at_k import BestMinusSecond, PassAtK, pass_at_k_advantages
+from agentrl.algorithms.advantages.quantiles import track
+from agentrl.algorithms.advantages.risk import LEVELS, RiskOverBundles
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
-from agentrl.algorithms.beta import BetaNormalised
-from agentrl.algorithms.bounds import ConstantBounds
-from agentrl.algorithms.down_sampling import DownSample, lowest_of_best_subset
 from agentrl.algorithms.estimate import estimate_advantages
-from agentrl.algorithms.group_weights import TemporaryAdvantage
-from agentrl.algorithms.likelihood_weights import (
+from agentrl.algorithms.filters.down_sampling import DownSample, lowest_of_best_subset
+from agentrl.algorithms.loss import policy_loss
+from agentrl.algorithms.metrics import report
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.slots import BatchStep
+from agentrl.algorithms.transforms.group_weights import TemporaryAdvantage
+from agentrl.algorithms.transforms.likelihood_weights import (
     ConfidenceShift,
     PerplexityWeight,
     mean_nll,
     perplexity_scores,
 )
-from agentrl.algorithms.loss import policy_loss
-from agentrl.algorithms.metrics import report
-from agentrl.algorithms.papers import papers
-from agentrl.algorithms.pass_at_k import BestMinusSecond, PassAtK, pass_at_k_advantages
-from agentrl.algorithms.position_bonus import PositionBonus
-from agentrl.algorithms.quantiles import track
-from agentrl.algorithms.risk import LEVELS, RiskOverBundles
-from agentrl.algorithms.slots import BatchStep
+from agentrl.algorithms.transforms.position_bonus import PositionBonus
 from tests.golden.case import Adapter, Case, Result
 
 

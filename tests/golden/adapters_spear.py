@@ -10,21 +10,21 @@ import torch
 from torch import Tensor
 
 from agentrl.algorithms import masked
-from agentrl.algorithms.advantages import GroupRelative
+from agentrl.algorithms.advantages.group import GroupRelative
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.batch import Batch, Normaliser, Stat
-from agentrl.algorithms.bounds import ConstantBounds
 from agentrl.algorithms.episodes import episode_sum
-from agentrl.algorithms.log_ratio_penalty import LogRatioPenalty
-from agentrl.algorithms.rankings import TopFraction
-from agentrl.algorithms.replay import Replay, warmup_weight
-from agentrl.algorithms.replay_buffer import Entry, ReplayBuffer, group_scores, recalibrate
-from agentrl.algorithms.scores import Covariance
-from agentrl.algorithms.spear_filters import KeepMostVaried, has_action, is_repetitive
-from agentrl.algorithms.spear_rewards import ToolCallReward
-from agentrl.algorithms.surrogates import PPOClip, RatioPG
+from agentrl.algorithms.filters.quality import KeepMostVaried, has_action, is_repetitive
+from agentrl.algorithms.memory.replay import Replay, warmup_weight
+from agentrl.algorithms.memory.replay_buffer import Entry, ReplayBuffer, group_scores, recalibrate
+from agentrl.algorithms.ratios.bounds import ConstantBounds
+from agentrl.algorithms.regularisers.log_ratio_penalty import LogRatioPenalty
+from agentrl.algorithms.rewards.tool_calls import ToolCallReward
+from agentrl.algorithms.surrogates.standard import PPOClip, RatioPG
 from agentrl.algorithms.timeline import at_last_token
-from agentrl.algorithms.token_weights import covariance_band
+from agentrl.algorithms.weights.rankings import TopFraction
+from agentrl.algorithms.weights.scores import Covariance
+from agentrl.algorithms.weights.tokens import covariance_band
 from tests.golden.adapters_loss import evaluate, rows, spec
 from tests.golden.case import Adapter, Case, Result
 

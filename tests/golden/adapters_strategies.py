@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from agentrl.algorithms.log_entropy import (
+from agentrl.algorithms.ratios.log_entropy import (
     LogEntropyStatistics,
     log_entropy_statistics,
     scaled_log_entropy,

@@ -1,0 +1,1 @@
+"""Base estimators of advantages: of episodes, steps and tokens."""

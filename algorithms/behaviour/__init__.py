@@ -1,0 +1,1 @@
+"""Corrections for the policy of the rollout engine."""

@@ -1,0 +1,1 @@
+"""What is not learned from: groups, rows and tokens that leave the mask."""

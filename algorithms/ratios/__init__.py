@@ -1,0 +1,1 @@
+"""Policy views, importance ratios, and how far they may move."""

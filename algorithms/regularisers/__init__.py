@@ -1,0 +1,1 @@
+"""Further terms of the loss, and controllers of their coefficients."""

@@ -1,0 +1,1 @@
+"""Per-token losses before aggregation."""

@@ -1,0 +1,1 @@
+"""Re-weighting of advantages before ratio and bounds are known."""

@@ -1,0 +1,1 @@
+"""Which tokens, and how much they weigh."""
