@@ -60,7 +60,9 @@ class Batch:
         step: updates made before this one, from 0.
         steps: updates of the whole run; 0 where the end is not known.
         stats: statistics [B, T] by name.
-        notes: tensors with the axis B first that one slot leaves for later ones.
+        notes: tensors with the axis B first that one slot leaves for later ones.  Those whose name
+            begins with `metric/` are numbers [B] that the learner reports: their mean over the
+            rows where they are not NaN.
         advantages_BT: set by the advantage slot; no gradient.
         value_targets_BT: what the value head regresses to, set by advantages that use one.
     """

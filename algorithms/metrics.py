@@ -53,6 +53,17 @@ class Metric:
 
 
 Metrics = Mapping[str, Metric]
+NOTED = "metric/"
+"""How the names of notes begin that a slot before the loss leaves for the report."""
+
+
+def noted(notes: Mapping[str, Tensor]) -> dict[str, Metric]:
+    """Return the metrics that slots left in `Batch.notes`, NaN standing for rows without one."""
+    return {
+        name.removeprefix(NOTED): Metric.mean(values_B.nan_to_num(), ~values_B.isnan())
+        for name, values_B in notes.items()
+        if name.startswith(NOTED)
+    }
 
 
 def combine(parts: Iterable[Metrics]) -> dict[str, Metric]:

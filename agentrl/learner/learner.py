@@ -153,6 +153,7 @@ class Learner:
             report |= self._learn_again(algorithm, replayed) | self._replay.store(found, batch)
         self.model.eval()
         report["rows"] = float(len(found.rows))
+        report |= metrics.report(metrics.noted(batch.notes))
         if "entropy" not in report and Stat.OLD_ENTROPY in batch.stats:
             entropy = Metric.mean(batch.stats[Stat.OLD_ENTROPY], batch.valid_BT)
             report |= metrics.report({"entropy": entropy})

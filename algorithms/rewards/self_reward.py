@@ -11,6 +11,7 @@ from torch import Tensor
 
 from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range, one_of
+from agentrl.algorithms.metrics import NOTED
 from agentrl.algorithms.rewards.answers import AnswerClusters
 from agentrl.algorithms.rewards.clusters import Clusters
 from agentrl.algorithms.timeline import at_last_token
@@ -21,6 +22,21 @@ def with_returns(batch: Batch, returns_B: Tensor) -> Batch:
     """Return the batch with other rewards, each episode's at its last valid token."""
     returns_B = returns_B.to(batch.returns_B.dtype)
     return replace(batch, returns_B=returns_B, rewards_BT=at_last_token(batch, returns_B))
+
+
+def with_votes(batch: Batch, found: Clusters) -> Batch:
+    """Leave for the report what the votes say; a vote may collapse on one wrong answer.
+
+    `vote/majority_share` is the share of the largest cluster, over groups' episodes, and
+    `vote/majority_success` the success of the episodes in it, where the environment knows it.
+    """
+    majority_B = found.first_B & found.majority()
+    nan = torch.full_like(found.share_B, math.nan)
+    notes = {f"{NOTED}vote/majority_share": torch.where(found.first_B, found.largest_share(), nan)}
+    if "success" in batch.components:
+        success_B = batch.component("success").double()
+        notes[f"{NOTED}vote/majority_success"] = torch.where(majority_B, success_B, nan)
+    return batch.with_notes(**notes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +73,8 @@ class ClusterFrequency:
 
     def __call__(self, batch: Batch) -> Batch:
         """Replace the rewards."""
-        return with_returns(batch, self.rewards(self.clusters(batch)))
+        found = self.clusters(batch)
+        return with_votes(with_returns(batch, self.rewards(found)), found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +104,7 @@ class MajorityLabel:
     def __call__(self, batch: Batch) -> Batch:
         """Replace the rewards, and mask the episodes that only vote."""
         found = self.clusters(batch)
-        batch = with_returns(batch, found.majority().double())
+        batch = with_votes(with_returns(batch, found.majority().double()), found)
         return batch if self.train is None else batch.keep(found.place_B < self.train)
 
 

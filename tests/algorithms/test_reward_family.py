@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from agentrl.algorithms import Stat, estimate_advantages, get
+from agentrl.algorithms import Stat, estimate_advantages, get, report
+from agentrl.algorithms.metrics import noted
 from agentrl.algorithms.rewards.answers import AnswerClusters, equal_number
 from agentrl.algorithms.rewards.clusters import cluster
 from agentrl.algorithms.rewards.self_reward import ClusterFrequency, MajorityLabel, SemanticBand
@@ -256,3 +257,15 @@ def test_transcripts_stand_in_where_no_episode_answers(name, make_batch):
     assert torch.isfinite(advantages).all()
     with pytest.raises(StatisticMissing, match="final_answer"):
         estimate_advantages(get(name, answers="final"), batch)
+
+
+@pytest.mark.parametrize("slot", [ClusterFrequency(), MajorityLabel(train=2)])
+def test_what_the_votes_say_is_left_for_the_report(slot):
+    batch = answered(["a", "b", "a", "a", "c", "d"], [1, 1, 1, 1, 2, 2])
+    success = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0, 0.0], dtype=torch.float64)
+    told = report(noted(slot(replace(batch, components={"success": success})).notes))
+    share = (4 * 3 / 4 + 2 * 1 / 2) / 6
+    assert told["vote/majority_share"] == pytest.approx(share)
+    assert told["vote/majority_success"] == pytest.approx((1 + 1 + 0 + 1) / 4)  # a, a, a, c
+    untold = report(noted(slot(replace(batch, components={})).notes))
+    assert set(untold) == {"vote/majority_share"}

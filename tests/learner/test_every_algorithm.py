@@ -71,6 +71,13 @@ def test_micro_batches_do_not_change_what_is_learned(name: str) -> None:
     torch.testing.assert_close(results[0], results[1], rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["empo", "ttrl", "ettrl"])
+def test_what_the_votes_say_is_reported(name: str) -> None:
+    report = make(name, tiny_model()).update(agent_forest(0))
+    assert 0 < report["vote/majority_share"] <= 1
+    assert 0 <= report["vote/majority_success"] <= 1
+
+
 @pytest.mark.parametrize("updates_per_step", [1, 2])
 @pytest.mark.parametrize("name", names())
 def test_a_resumed_run_learns_the_same_bit_for_bit(name: str, updates_per_step: int) -> None:
