@@ -55,6 +55,29 @@ class Controller:
         """Restore what `state_dict` returned."""
 
 
+@dataclass(slots=True)
+class MeasuredEntropy(Controller):
+    """Base of controllers that follow the mean entropy of the previous update's tokens.
+
+    Attributes:
+        entropy: in nats; kept where an update trained nothing.
+    """
+
+    entropy: float = 0.0
+
+    def observe(self, report: Mapping[str, float], batch: Batch) -> None:
+        """Keep the update's entropy."""
+        self.entropy = report.get("entropy", self.entropy)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the entropy."""
+        return {"entropy": self.entropy}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore the entropy."""
+        self.entropy = float(state["entropy"])
+
+
 class ControllerSettings(Protocol):
     """The frozen part, a member of `Algorithm.controllers`."""
 

@@ -8,7 +8,6 @@ policy moves towards a flatter or sharper version of itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range
-from agentrl.algorithms.controllers import Controller
+from agentrl.algorithms.controllers import Controller, MeasuredEntropy
 from agentrl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -118,13 +117,12 @@ class EntropyTemperature:
                 "`controllers` steers the temperature of control rollouts, but `rollout` is not "
                 "ControlRollouts."
             )
-        return _EntropyTemperature(self)
+        return _EntropyTemperature(settings=self)
 
 
-@dataclass(slots=True)
-class _EntropyTemperature(Controller):
+@dataclass(slots=True, kw_only=True)
+class _EntropyTemperature(MeasuredEntropy):
     settings: EntropyTemperature
-    entropy: float = 0.0
 
     def apply(self, algorithm: Algorithm) -> Algorithm:
         below = self.entropy <= self.settings.target
@@ -139,12 +137,3 @@ class _EntropyTemperature(Controller):
         return replace(
             algorithm, rollout=replace(strategy, temperature=temperature), transforms=transforms
         )
-
-    def observe(self, report: Mapping[str, float], batch: Batch) -> None:
-        self.entropy = report.get("entropy", self.entropy)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"entropy": self.entropy}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.entropy = float(state["entropy"])

@@ -6,9 +6,8 @@ a hotter one while the measured entropy is at most a target, a colder one above 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from torch import Tensor
 from agentrl.algorithms import masked
 from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range
-from agentrl.algorithms.controllers import Controller
+from agentrl.algorithms.controllers import Controller, MeasuredEntropy
 from agentrl.algorithms.episodes import counted_rows
 from agentrl.algorithms.ratios.kinds import LOG_RATIO_LIMIT
 from agentrl.algorithms.statistics import Statistic, TemperedLogprobs
@@ -123,21 +122,10 @@ class EntropyFeedback:
 
 
 @dataclass(slots=True)
-class _EntropyFeedback(Controller):
-    entropy: float
-
+class _EntropyFeedback(MeasuredEntropy):
     def apply(self, algorithm: Algorithm) -> Algorithm:
         transforms = tuple(
             replace(step, entropy=self.entropy) if isinstance(step, DistributionMix) else step
             for step in algorithm.transforms
         )
         return replace(algorithm, transforms=transforms)
-
-    def observe(self, report: Mapping[str, float], batch: Batch) -> None:
-        self.entropy = report.get("entropy", self.entropy)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"entropy": self.entropy}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.entropy = float(state["entropy"])

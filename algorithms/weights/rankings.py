@@ -7,6 +7,7 @@ They choose once, in `prepare`, so the choice does not depend on micro-batches. 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,9 +43,9 @@ class Ranking(Selector):
         chosen_BT: Tensor = state.rows(view.batch)[:, : view.valid_BT.shape[-1]]
         return chosen_BT & view.valid_BT
 
+    @abstractmethod
     def of_batch(self, view: View) -> Tensor:
         """Return bool [B, T] for a view of the whole optimiser batch."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ Masked tokens are never chosen, and nothing here carries a gradient.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ from agentrl.algorithms.statistics import Stat, Statistic
 from agentrl.algorithms.weights.scores import Source, needs, read
 
 
-class Selector:
+class Selector(ABC):
     """A choice of tokens; this base needs nothing from other rows."""
 
     __slots__ = ()
@@ -52,9 +53,9 @@ class Selector:
         """Return what `choose` needs to know about the whole optimiser batch."""
         return None
 
+    @abstractmethod
     def choose(self, view: View, state: Any = None) -> Tensor:
         """Return bool [B, T]; without `state`, the rows of the view are the whole batch."""
-        raise NotImplementedError
 
     def __and__(self, other: Selector) -> Selector:
         return Both(self, other)
