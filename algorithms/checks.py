@@ -26,6 +26,12 @@ def in_range(
     )
 
 
+def whole(setting: str, value: int, low: int) -> None:
+    """Raise `ConfigError` unless `value` is an integer of at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ConfigError(f"`{setting}` is {value!r}; it must be a whole number of at least {low}.")
+
+
 def one_of(setting: str, value: object, accepted: tuple[str, ...]) -> None:
     """Raise `ConfigError` unless `value` is one of `accepted`."""
     if value not in accepted:

@@ -24,6 +24,7 @@ from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.behaviour.presets import behaviour_weights
 from agentrl.algorithms.checks import one_of
+from agentrl.algorithms.strategies.presets import rollout_strategy
 from agentrl.errors import ConfigError, unknown_name
 
 Factory = Callable[..., Algorithm]
@@ -127,8 +128,9 @@ def get(name: str, **overrides: Any) -> Algorithm:
     Args:
         name: a registered name.
         overrides: settings of the method (`settings(name)`), or slots of `Algorithm`.
-            `aggregation` and `behaviour` also accept names ("token-mean", "token-tis"), and
-            `behaviour` the fields of a `BehaviourWeight` as a mapping.
+            `aggregation`, `behaviour` and `rollout` also accept names ("token-mean",
+            "token-tis", "fixed"), `behaviour` the fields of a `BehaviourWeight` as a mapping, and
+            `rollout` a mapping of `name` and fields of the strategy.
 
     Raises:
         UnknownNameError: no such algorithm or setting; the message holds the nearest.
@@ -154,6 +156,8 @@ def _parsed(overrides: Mapping[str, Any]) -> dict[str, Any]:
         parsed["aggregation"] = Aggregation(parsed["aggregation"])
     if isinstance(parsed.get("behaviour"), (str, Mapping)):
         parsed["behaviour"] = behaviour_weights(parsed["behaviour"])
+    if isinstance(parsed.get("rollout"), (str, Mapping)):
+        parsed["rollout"] = rollout_strategy(parsed["rollout"])
     return parsed
 
 

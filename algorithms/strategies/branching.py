@@ -7,10 +7,10 @@ rows that come back.  Every prompt ends with exactly `rollouts` rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from agentrl.algorithms.checks import in_range, one_of
+from agentrl.algorithms.checks import one_of, whole
 from agentrl.algorithms.strategies.branch_state import BranchState, Round, Row, Segment, Step
 from agentrl.algorithms.strategies.branching_rules import ArpoRule, BranchingRule
 from agentrl.algorithms.strategies.strategy import Need, Uniform
@@ -36,7 +36,8 @@ class Branching:
     Attributes:
         rule: turns the change of entropy into a chance: `ArpoRule` or `AepoRule`.
         rollouts: n, rows per prompt in the end.
-        initial_rollouts: rows per prompt at the start, cut to 1..n.
+        initial_rollouts: rows per prompt at the start, cut to 1..n; None is half of n (the
+            released scripts have 8 of 16, and 6 of 12).
         beam_size: 1 never branches.
         measure: `before` decides after a tool result by the segment that called the tool, as the
             released code does.  `after` decides by the segment that follows the result, and
@@ -50,16 +51,17 @@ class Branching:
     needs: ClassVar[frozenset[Need]] = frozenset({Need.ENTROPY, Need.TURN_FORK})
     rule: BranchingRule = field(default_factory=ArpoRule)
     rollouts: int = 16
-    initial_rollouts: int = 8
+    initial_rollouts: int | None = None
     beam_size: int = 2
     measure: str = "before"
     counter: str = "prompt"
     top_up: str = "one"
 
     def __post_init__(self) -> None:
-        in_range("rollouts", self.rollouts, 1)
-        in_range("initial_rollouts", self.initial_rollouts, 1)
-        in_range("beam_size", self.beam_size, 1)
+        whole("rollouts", self.rollouts, 1)
+        if self.initial_rollouts is not None:
+            whole("initial_rollouts", self.initial_rollouts, 1)
+        whole("beam_size", self.beam_size, 1)
         one_of("measure", self.measure, MEASURES)
         one_of("counter", self.counter, COUNTERS)
         one_of("top_up", self.top_up, TOP_UPS)
@@ -69,6 +71,16 @@ class Branching:
         """The rule's name."""
         return self.rule.name
 
+    @property
+    def roots(self) -> int:
+        """Rows of a prompt at the start, in 1..`rollouts`."""
+        wanted = self.rollouts // 2 if self.initial_rollouts is None else self.initial_rollouts
+        return max(1, min(wanted, self.rollouts))
+
+    def for_budget(self, group_size: int | None) -> Branching:
+        """Return the strategy with `rollouts` of the group's size; see `SizedStrategy`."""
+        return self if group_size is None else replace(self, rollouts=group_size)
+
     def start(self, prompts: int, initial: Sequence[int] | None = None) -> BranchState:
         """Return the state of a new batch, with the rows that start from prompts.
 
@@ -77,7 +89,7 @@ class Branching:
                 batch in rounds keeps one state per prompt.
             initial: rows at the start by prompt (`branching_rules.initial_rollouts`).
         """
-        wanted = [self.initial_rollouts] * prompts if initial is None else list(initial)
+        wanted = [self.roots] * prompts if initial is None else list(initial)
         if len(wanted) != prompts:
             raise ConfigError(f"`initial` has {len(wanted)} entries for {prompts} prompts.")
         counts = [max(1, min(count, self.rollouts)) for count in wanted]

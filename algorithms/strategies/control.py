@@ -40,6 +40,10 @@ class ControlRollouts:
         in_range("control_share", self.share, 0, 1, open_low=True)
         in_range("temperature", self.temperature, 0, open_low=True)
 
+    def for_budget(self, group_size: int | None) -> ControlRollouts:
+        """Return the strategy: it works with any number of episodes."""
+        return self
+
     def tasks(self, count: int) -> int:
         """Return how many of `count` tasks are sampled again, at least one."""
         return max(1, int(self.share * count))

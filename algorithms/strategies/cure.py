@@ -6,11 +6,11 @@ Source: CURE (arXiv 2508.11016); bytedance/CURE:recipe/CURE_First_Stage/dapo_ray
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from agentrl.algorithms.checks import in_range, one_of
-from agentrl.algorithms.strategies.strategy import Below, Fork, Need, by_entropy
+from agentrl.algorithms.checks import one_of, whole
+from agentrl.algorithms.strategies.strategy import Below, Fork, Need, by_entropy, trees_of
 from agentrl.errors import ConfigError
 
 ORDERS = ("entropy", "random")
@@ -72,15 +72,22 @@ class Cure:
     order: str = "entropy"
 
     def __post_init__(self) -> None:
-        in_range("roots", self.roots, 1)
-        in_range("continuations", self.continuations, 1)
-        in_range("top_k", self.top_k, 1)
+        whole("roots", self.roots, 1)
+        whole("continuations", self.continuations, 1)
+        whole("top_k", self.top_k, 1)
         one_of("order", self.order, ORDERS)
 
     @property
     def rollouts(self) -> int:
         """Rows of a prompt in the end."""
         return self.roots * (1 + self.continuations)
+
+    def for_budget(self, group_size: int | None) -> Cure:
+        """Return the strategy with as many roots as fill the group; see `SizedStrategy`."""
+        if group_size is None:
+            return self
+        shape = f"a root and {self.continuations} `continuations`"
+        return replace(self, roots=trees_of(group_size, 1 + self.continuations, shape))
 
     def forks(
         self, entropies: Sequence[Sequence[float]], allowed: Sequence[Sequence[bool]], below: Below

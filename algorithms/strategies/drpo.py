@@ -32,6 +32,10 @@ class Drpo:
     def __post_init__(self) -> None:
         in_range("reset_probability", self.reset_probability, 0, 1)
 
+    def for_budget(self, group_size: int | None) -> Drpo:
+        """Return the strategy: it works with any number of rows."""
+        return self
+
     def rollin_length(self, reference: int, uniform: Uniform, below: Below) -> int:
         """Return h, uniform on 1..reference-1, or 0 without a reset.
 

@@ -6,11 +6,11 @@ Source: ETTRL (arXiv 2508.11356).  No code was released; what the paper leaves o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from agentrl.algorithms.checks import in_range
-from agentrl.algorithms.strategies.strategy import Below, Fork, Need, by_entropy
+from agentrl.algorithms.checks import whole
+from agentrl.algorithms.strategies.strategy import Below, Fork, Need, by_entropy, trees_of
 from agentrl.errors import ConfigError
 
 
@@ -54,14 +54,22 @@ class Ettrl:
     branches: int = 2
 
     def __post_init__(self) -> None:
-        in_range("roots", self.roots, 1)
-        in_range("fork_count", self.fork_count, 1)
-        in_range("branches", self.branches, 1)
+        whole("roots", self.roots, 1)
+        whole("fork_count", self.fork_count, 1)
+        whole("branches", self.branches, 1)
 
     @property
     def rollouts(self) -> int:
         """Rows of a prompt in the end, all of which vote."""
         return self.roots * (1 + self.fork_count * self.branches)
+
+    def for_budget(self, group_size: int | None) -> Ettrl:
+        """Return the strategy with as many roots as fill the group; see `SizedStrategy`."""
+        if group_size is None:
+            return self
+        shape = f"a root, and {self.branches} `branches` at each of {self.fork_count} forks"
+        leaves = 1 + self.fork_count * self.branches
+        return replace(self, roots=trees_of(group_size, leaves, shape))
 
     def forks(
         self, entropies: Sequence[Sequence[float]], allowed: Sequence[Sequence[bool]], below: Below

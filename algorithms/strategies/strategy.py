@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
+
+from agentrl.errors import ConfigError
 
 Uniform = Callable[[], float]
 """A draw from [0, 1), for example `random.Random(seed).random`."""
@@ -36,7 +38,10 @@ class Need(StrEnum):
 
 @runtime_checkable
 class RolloutStrategy(Protocol):
-    """A frozen value that says how a prompt's rows come about."""
+    """A frozen value that says how a prompt's rows come about.
+
+    One that also decides how many rows a prompt gets is a `SizedStrategy`.
+    """
 
     @property
     def name(self) -> str:
@@ -47,6 +52,57 @@ class RolloutStrategy(Protocol):
     def needs(self) -> frozenset[Need]:
         """What the scheduler must provide."""
         ...
+
+
+@runtime_checkable
+class SizedStrategy(RolloutStrategy, Protocol):
+    """Decides how many rows a prompt gets."""
+
+    @property
+    def rollouts(self) -> int:
+        """Rows of a prompt in the end."""
+        ...
+
+    def for_budget(self, group_size: int | None) -> Self:
+        """Return the strategy with `rollouts` equal to the run's group size; None changes nothing.
+
+        Raises:
+            ConfigError: its trees do not add up to that number.
+        """
+        ...
+
+
+Strategy = TypeVar("Strategy")
+
+
+def for_budget(strategy: Strategy, group_size: int | None) -> Strategy:
+    """Return `strategy.for_budget(group_size)`, or the strategy where it has no count of its own.
+
+    Raises:
+        ConfigError: its trees do not add up to `group_size` rows.
+    """
+    return strategy.for_budget(group_size) if isinstance(strategy, SizedStrategy) else strategy
+
+
+def trees_of(group_size: int, leaves: int, shape: str) -> int:
+    """Return how many trees make up a group.
+
+    Args:
+        group_size: rows of a prompt, the setting `rollout.group_size`.
+        leaves: rows of a tree.
+        shape: what makes a tree that large, for the message.
+
+    Raises:
+        ConfigError: `group_size` is no multiple of `leaves`.
+    """
+    trees, left = divmod(group_size, leaves)
+    if left:
+        below = f"{trees * leaves} or " if trees else ""
+        raise ConfigError(
+            f"`rollout.group_size` is {group_size}, but a tree has {leaves} episodes ({shape}), so "
+            f"it must be a multiple of {leaves}; the nearest: {below}{(trees + 1) * leaves}."
+        )
+    return trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +123,12 @@ class Fork:
 
 
 @runtime_checkable
-class ForkStrategy(RolloutStrategy, Protocol):
+class ForkStrategy(SizedStrategy, Protocol):
     """Samples whole roots first, then continues prefixes of them."""
 
     @property
     def roots(self) -> int:
-        """Rows that start from the prompt."""
-        ...
-
-    @property
-    def rollouts(self) -> int:
-        """Rows of a prompt in the end, roots included."""
+        """Rows that start from the prompt; `rollouts` includes them."""
         ...
 
     def forks(
