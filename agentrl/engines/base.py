@@ -10,8 +10,22 @@ from agentrl.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 StopKind = Literal["stop_id", "stop_string", "length", "cancelled"]
+
+
+class TemperatureRule(Protocol):
+    """Chooses the temperature of every token from the logits that it is to be drawn from."""
+
+    def __call__(self, logits_RV: Tensor, base: float) -> Tensor:
+        """Return temperatures [R], all above 0.
+
+        Args:
+            logits_RV: in single precision, before any temperature and truncation.
+            base: `SamplingParams.temperature`.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +40,8 @@ class SamplingParams:
         stop_ids: token ids that end the completion; the stop id is kept in `Completion.ids`.
         stop_strings: texts that end the completion; the ids that formed one are all kept.
         seed: makes the completion reproducible whatever the batch it runs in.
+        temperature_rule: chooses another temperature at every token; greedy sampling does not ask
+            it.  For engines with `Engine.temperature_rules`; see `check_sampling`.
     """
 
     temperature: float = 1.0
@@ -35,6 +51,7 @@ class SamplingParams:
     stop_ids: tuple[int, ...] = ()
     stop_strings: tuple[str, ...] = ()
     seed: int | None = None
+    temperature_rule: TemperatureRule | None = None
 
     def __post_init__(self) -> None:
         checks = [
@@ -58,7 +75,8 @@ class Completion:
             top-p and top-k applied and renormalised); for greedy decoding, of the untempered
             softmax.  In nats.
         entropies: per token, entropy of the full-vocabulary softmax at the sampling temperature
-            (1 for greedy), before top-p and top-k.  In nats; empty where not available.
+            (1 for greedy; with a rule, the one it chose), before top-p and top-k.  In nats; empty
+            where not available.
         entropy_exact: False where `entropies` are top-k lower bounds.
         stop: what ended the completion.
         stop_string: the text that ended it, if `stop` is `stop_string`.
@@ -82,10 +100,17 @@ class Completion:
 class EngineStats:
     """Counters since the engine started.
 
+    Where no request is running and none was given up half-way,
+    `computed_tokens == requested_tokens - cached_tokens + recomputed_tokens`.
+
     Attributes:
+        requested_tokens: what an engine without any cache would have computed: of every request the
+            prompt and the sampled tokens, except the last one, which nothing follows.
         prompt_tokens: prompt tokens asked for.
-        cached_tokens: prompt tokens served from the cache.
+        cached_tokens: tokens of requests that were served from the cache.
         computed_tokens: tokens that went through the model, prompt and sampled.
+        recomputed_tokens: tokens that running requests computed again, because they had made room
+            for others or the weights had changed.
         sampled_tokens: tokens sampled.
         requests: completions finished.
         steps: forward passes.
@@ -93,9 +118,11 @@ class EngineStats:
         busy_seconds: time spent in forward passes and sampling.
     """
 
+    requested_tokens: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
     computed_tokens: int = 0
+    recomputed_tokens: int = 0
     sampled_tokens: int = 0
     requests: int = 0
     steps: int = 0
@@ -116,6 +143,10 @@ class Engine(Protocol):
         """Longest prompt plus completion, in tokens."""
 
     @property
+    def temperature_rules(self) -> bool:
+        """Whether `SamplingParams.temperature_rule` is followed; if not, `generate` refuses it."""
+
+    @property
     def stats(self) -> EngineStats:
         """Counters since the engine started."""
 
@@ -129,6 +160,7 @@ class Engine(Protocol):
         awaiting task frees the request's place in the batch.
 
         Raises:
+            ConfigError: the prompt or `params` ask for what the engine cannot do.
             ContextOverflow: the prompt is not shorter than `max_context`.
             EngineError: the engine failed or was closed.
         """
@@ -147,3 +179,18 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Free everything; running requests fail with `EngineError`."""
+
+
+def check_sampling(engine: Engine, params: SamplingParams) -> None:
+    """Refuse what an engine cannot sample, before anything is.
+
+    Raises:
+        ConfigError: `params` hold a temperature rule and the engine follows none.
+    """
+    if params.temperature_rule is not None and not engine.temperature_rules:
+        raise ConfigError(
+            f"`sampling.temperature_rule` is {type(params.temperature_rule).__name__}, but "
+            f"{type(engine).__name__} has one temperature for all tokens of a completion; use the "
+            "embedded engine, or an algorithm whose rollout does not choose temperatures "
+            "(for `hapo`: `algorithm.options.temperature_tau=0`)."
+        )

@@ -47,7 +47,7 @@ def test_sequences_that_computed_a_prompt_themselves_share_it_once_others_do():
         member = cache.open(list(prompt), None, match, force=False)
         if number < 2:  # both found nothing to share and compute the prompt
             cache.tails.data[:, :, member.slot, :, :50] = torch.arange(50.0)[:, None] + 100 * number
-            member.computed = 50
+            cache.advance([(member, 50)])
         members.append(member)
     first, second, third = members
     assert first.prefix is second.prefix is third.prefix

@@ -98,9 +98,14 @@ class EmbeddedEngine:
         return self._max_context
 
     @property
+    def temperature_rules(self) -> bool:
+        """Whether `SamplingParams.temperature_rule` is followed."""
+        return True
+
+    @property
     def stats(self) -> EngineStats:
         """Counters since the engine started."""
-        self._stats.evictions = self._cache.evictions
+        self._stats.evictions = self._cache.memory.evictions
         return self._stats
 
     async def generate(
@@ -115,7 +120,7 @@ class EmbeddedEngine:
             EngineError: the engine failed or was closed.
         """
         request = self._request(list(prompt_ids), params, session)
-        self._scheduler.waiting.append(request)
+        self._scheduler.submit(request)
         self._start()
         try:
             return await request.future
@@ -248,8 +253,7 @@ class EmbeddedEngine:
                 due.append(owners[id(sequence)])
                 rows.append(last)
         draw = self._forward(layout, rows, due)
-        for sequence, count in layout.work:
-            sequence.computed += count
+        self._cache.advance(layout.work)
         finished = self._append(due, draw) if draw else False
         self._stats.steps += 1
         self._stats.computed_tokens += len(layout.ids)
@@ -273,6 +277,7 @@ class EmbeddedEngine:
             if logprob != logprob:
                 raise EngineError("the model returned logits that are not finite")
             request.add(token, logprob, entropy, self._version)
+            self._stats.requested_tokens += len(request.logprobs) > 1  # the one before it was fed
             stop = request.stop()
             if stop is not None:
                 self._scheduler.finish(request)

@@ -27,6 +27,7 @@ class Request:
         sequence: its place in the cache while it runs.
         waits_for: a running sequence that is computing tokens this one shares, and how many.
         cached: prompt tokens that did not have to be computed; None before it first ran.
+        reached: tokens that had keys and values when it last lost its place in the cache.
     """
 
     tokens: list[int]
@@ -40,6 +41,7 @@ class Request:
     sequence: CachedSequence | None = None
     waits_for: tuple[CachedSequence, int] | None = None
     cached: int | None = None
+    reached: int = 0
     logprobs: list[float] = field(default_factory=list)
     entropies: list[float] = field(default_factory=list)
     versions: list[tuple[int, int]] = field(default_factory=list)
@@ -54,6 +56,11 @@ class Request:
             self.versions[-1] = (version, self.versions[-1][1] + 1)
         else:
             self.versions.append((version, 1))
+
+    def lose_place(self) -> None:
+        """Take note that its cached sequence is gone; it starts again."""
+        if self.sequence is not None:
+            self.reached, self.sequence = self.sequence.computed, None
 
     def stop(self) -> tuple[StopKind, str | None] | None:
         """Why the completion is over after the newest token, or None if it goes on."""

@@ -6,9 +6,10 @@ from agentrl.engines.base import EngineStats
 from agentrl.engines.embedded.cache import Match, SequenceCache
 from agentrl.engines.embedded.layout import Work
 from agentrl.engines.embedded.request import Request
-from agentrl.engines.embedded.sequence import CachedSequence
+from agentrl.engines.embedded.sequence import Use
 
 _WORTH_WAITING = 32
+"""Tokens; a step is lost by waiting until another request has computed what this one needs."""
 
 
 class Scheduler:
@@ -17,7 +18,7 @@ class Scheduler:
     def __init__(self, cache: SequenceCache, max_batch_tokens: int, stats: EngineStats) -> None:
         self.cache = cache
         self.waiting: list[Request] = []
-        self.running: list[Request] = []
+        self.running: dict[Request, None] = {}
         self._budget = max_batch_tokens
         self._stats = stats
 
@@ -26,45 +27,57 @@ class Scheduler:
         self._admit()
         chosen: list[tuple[Request, Work]] = []
         left = self._budget
-        # Decoding requests come first: each costs one token and keeps its caller moving.
-        for decoding in (True, False):
-            for request in list(self.running):
-                sequence = request.sequence
-                if sequence is None:  # preempted to make room for one chosen before it
-                    continue
-                rest = len(sequence.tokens) - sequence.computed
-                if (rest == 1) != decoding or (left <= 0 and chosen):
-                    continue
-                count = min(rest, max(left, 1))
-                if self._make_room(request, sequence.computed + count):
-                    chosen.append((request, (sequence, count)))
-                    left -= count
+        for request, (sequence, missing) in self._in_order():
+            if left <= 0 and chosen:
+                break
+            if request.sequence is None:  # preempted to make room for one chosen before it
+                continue
+            count = min(missing, max(left, 1))
+            if self._make_room(request, sequence.computed + count):
+                chosen.append((request, (sequence, count)))
+                left -= count
         return [item for item in chosen if item[0].sequence is item[1][0]]
+
+    def _in_order(self) -> list[tuple[Request, Work]]:
+        """The running requests and what they lack, those that lack one token first.
+
+        Each of these costs little and keeps its caller moving.
+        """
+        decoding: list[tuple[Request, Work]] = []
+        prefilling: list[tuple[Request, Work]] = []
+        for request in self.running:
+            sequence = request.sequence
+            assert sequence is not None
+            missing = len(sequence.tokens) - sequence.computed
+            (decoding if missing == 1 else prefilling).append((request, (sequence, missing)))
+        return decoding + prefilling
+
+    def submit(self, request: Request) -> None:
+        """Let a request wait for its turn; what it may reuse is kept until then if possible."""
+        self.cache.refresh(request.tokens)
+        self.waiting.append(request)
 
     def finish(self, request: Request) -> None:
         """Take a request out; what it cached stays for its session."""
         if request.sequence is not None:
             self.cache.rest(request.sequence)
             request.sequence = None
-            self.running.remove(request)
+            del self.running[request]
         elif request in self.waiting:
             self.waiting.remove(request)
 
     def restart(self) -> None:
         """Drop every cached key and value; running requests compute their tokens anew."""
-        for request in self.running:
-            request.sequence = None
-        self.waiting = self.running + self.waiting
-        self.running = []
+        self.waiting = self.drain() + self.waiting
         for request in self.waiting:
             request.waits_for = None
-        self.cache.clear()
 
     def drain(self) -> list[Request]:
         """Drop the cache and remove and return the running requests."""
-        requests, self.running = self.running, []
+        requests = list(self.running)
+        self.running.clear()
         for request in requests:
-            request.sequence = None
+            request.lose_place()
         self.cache.clear()
         return requests
 
@@ -86,35 +99,40 @@ class Scheduler:
                 blocked += queue[number:]
                 break
             request.sequence = sequence
-            self.running.append(request)
-            self._count(request, sequence)
+            self.running[request] = None
+            self._count(request, sequence.computed)
         self.waiting = blocked
 
-    def _count(self, request: Request, sequence: CachedSequence) -> None:
+    def _count(self, request: Request, found: int) -> None:
+        """Count what a request finds in the cache, at first or after it had lost its place."""
         if request.cached is None:
-            request.cached = sequence.computed
+            request.cached = found
+            self._stats.requested_tokens += request.prompt
             self._stats.prompt_tokens += request.prompt
-            self._stats.cached_tokens += sequence.computed
+        self._stats.cached_tokens += max(found - request.reached, 0)
+        self._stats.recomputed_tokens += max(request.reached - found, 0)
 
     def _sibling_busy(self, request: Request) -> bool:
         if request.waits_for is None:
             return False
         sibling, length = request.waits_for
-        if sibling.computed < length and any(r.sequence is sibling for r in self.running):
+        if sibling.use is Use.RUNNING and sibling.computed < length:
             return True
         request.waits_for = None
         return False
 
     def _wait_for_sibling(self, request: Request, match: Match) -> bool:
         """Whether a running request is about to compute much of what this one needs."""
-        if match.continues or match.length == len(request.tokens) - 1:
+        rest = len(request.tokens) - 1
+        if match.continues or match.length == rest:
             return False
         pending = self.cache.find_pending(request.tokens)
+        if pending.source is None:
+            return False
         gain = pending.length - match.length
         much = gain >= min(_WORTH_WAITING, len(request.tokens) // 2)
-        if pending.source is None or not (
-            much or self.cache.shares_later(request.tokens, match, pending)
-        ):
+        twin = pending.length == rest  # then nothing but the last token will be left to compute
+        if not (much or twin or self.cache.shares_later(request.tokens, match, pending)):
             return False
         request.waits_for = (pending.source, pending.length)
         return True
@@ -123,16 +141,17 @@ class Scheduler:
         """Reserve memory for a running request, preempting younger ones if need be."""
         sequence = request.sequence
         assert sequence is not None
-        while not self.cache.reserve(sequence, length, force=len(self.running) == 1):
-            youngest = self.running[-1]
+        while not self.cache.memory.reserve(sequence, length, force=len(self.running) == 1):
+            youngest = next(reversed(self.running))
             self._preempt(youngest)
             if youngest is request:
                 return False
         return True
 
     def _preempt(self, request: Request) -> None:
-        assert request.sequence is not None
-        self.cache.evict(request.sequence)
-        request.sequence = None
-        self.running.remove(request)
+        sequence = request.sequence
+        assert sequence is not None
+        request.lose_place()
+        self.cache.memory.evict(sequence)
+        del self.running[request]
         self.waiting.insert(0, request)

@@ -17,6 +17,8 @@ class Use(Enum):
     """Its session may come back."""
     RELEASED = "released"
     """Nobody asked to keep it; it may still serve a request with the same beginning."""
+    DROPPED = "dropped"
+    """It has no slot any more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +37,19 @@ class Prefix:
 
 
 @dataclass(slots=True, eq=False)
+class Session:
+    """A conversation that callers name.
+
+    Attributes:
+        latest: the sequence that its newest finished call left; None if that was dropped.
+        released: whether the caller will not come back.
+    """
+
+    latest: CachedSequence | None = None
+    released: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class CachedSequence:
     """One token sequence; the tokens are the truth, the cached keys and values follow them.
 
@@ -45,16 +60,14 @@ class CachedSequence:
         computed: how many of `tokens` have keys and values.
         prefix: where the first `start` tokens are, if shared.
         use: who needs it.
-        clock: when it was last used; larger is later.
     """
 
     tokens: list[int]
     slot: int
-    session: str | None = None
+    session: Session | None = None
     computed: int = 0
     prefix: Prefix | None = None
     use: Use = Use.RUNNING
-    clock: int = 0
 
     @property
     def start(self) -> int:
@@ -62,10 +75,13 @@ class CachedSequence:
         return self.prefix.length if self.prefix else 0
 
 
-def common_length(left: list[int], right: list[int], limit: int) -> int:
-    """Length of the longest common prefix of two lists, at most `limit`."""
+def common_length(left: list[int], right: list[int], limit: int, begin: int = 0) -> int:
+    """Length of the longest common prefix of two lists, at most `limit`.
+
+    The first `begin` tokens are known to be equal.
+    """
     limit = min(limit, len(left), len(right))
-    at = 0
+    at = begin
     while at < limit and left[at : at + _CHUNK] == right[at : at + _CHUNK]:
         at += _CHUNK
     end = min(at + _CHUNK, limit)
