@@ -25,7 +25,7 @@ from agentrl.models.load import load as load_model
 from agentrl.models.tiny import build_model, build_tokenizer
 from agentrl.rollout.episode import EpisodeSettings
 from agentrl.rollout.policy import ModelPolicy, seed_of
-from agentrl.rollout.scheduler import RolloutScheduler
+from agentrl.rollout.scheduler import RolloutLimits, RolloutScheduler
 from agentrl.rollout.workers import EnvPool
 from agentrl.tokens import ContextMode, Renderer
 from agentrl.types import TaskPanel
@@ -224,7 +224,7 @@ def build_scheduler(
     return RolloutScheduler(
         pool,
         settings,
-        max_resamples=config.rollout.max_resamples,
+        RolloutLimits(max_resamples=config.rollout.max_resamples),
         deterministic=config.rollout.deterministic,
     )
 

@@ -167,10 +167,7 @@ def tree_from_json(data: Mapping[str, JSON]) -> Tree:
             )
             for node in data["nodes"]
         ]
-        episodes = [
-            Episode(**item | {"stop": None if item["stop"] is None else StopReason(item["stop"])})
-            for item in data["episodes"]
-        ]
+        episodes = [_episode(item) for item in data["episodes"]]
         task = Task.from_json(data["task"])
         tree = Tree(data["id"], task, nodes, episodes, data["info"])
         tree.check()
@@ -212,6 +209,17 @@ def load_panel(path: str | os.PathLike[str]) -> TaskPanel:
 
 def _fields(item: Node | Episode) -> dict[str, JSON]:
     return {field.name: getattr(item, field.name) for field in fields(item)}
+
+
+def _episode(data: dict[str, JSON]) -> Episode:
+    stop, forked = data["stop"], data.get("forked_at")
+    return Episode(
+        **data
+        | {
+            "stop": None if stop is None else StopReason(stop),
+            "forked_at": None if forked is None else tuple(forked),
+        }
+    )
 
 
 def _plain(value: object) -> JSON:

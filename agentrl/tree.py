@@ -98,6 +98,11 @@ class Node:
     seconds: float = 0.0
     info: dict[str, Any] = field(default_factory=dict)
 
+    def continues(self, other: Node) -> bool:
+        """Return True if `other` goes on with the sampled turn that this span begins."""
+        model = self.writer is Writer.MODEL and other.writer is Writer.MODEL
+        return model and self.turn == other.turn
+
     def check(self) -> None:
         """Raise `DataError` if the lengths of the per-token fields disagree."""
         count = len(self.ids)
@@ -127,7 +132,11 @@ class Episode:
         error: what went wrong, where `stop.failed`; for people, not programs.
         error_kind: `raised`, `timeout`, `died`, `contract`, `engine` or empty.
         parent_episode: id of the episode this one branched from, if any.
-        seconds: wall time from reset to end.
+        forked_at: turn, and token of that turn's answer, at which it left its parent; the turns
+            and tokens before are shared with it.
+        given: ids of sampled spans that it took over from its parent as context: they are on its
+            path, but only the parent is trained on them.
+        seconds: wall time from reset, or from the fork, to the end.
     """
 
     id: int
@@ -140,6 +149,8 @@ class Episode:
     error: str = ""
     error_kind: str = ""
     parent_episode: int | None = None
+    forked_at: tuple[int, int] | None = None
+    given: list[int] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -204,6 +215,59 @@ class Tree:
                     seen.add(node.id)
                     yield node
 
+    def split_turn(self, node_id: int, token: int) -> int:
+        """Make the place between two tokens of a sampled turn the end of a node.
+
+        The tokens before it become a span of their own, from which a branch can grow.  What
+        belongs to the whole turn (reward, action) stays with the tokens after it.
+
+        Args:
+            node_id: the last span of the turn.
+            token: tokens of the turn that come before the place; 0 is the end of the prompt.
+
+        Returns:
+            The id of the node that ends there.
+
+        Raises:
+            DataError: the turn is not that long, or begins a sequence.
+        """
+        spans = [self.nodes[node_id]]
+        while (first := spans[0].parent) is not None and self.nodes[first].continues(spans[0]):
+            spans.insert(0, self.nodes[first])
+        ends, at = spans[0].parent, 0
+        for span in spans:
+            if at == token and ends is not None:
+                return ends
+            if at < token < at + len(span.ids):
+                return self._split(span, token - at).id
+            ends, at = span.id, at + len(span.ids)
+        if at == token and ends is not None:
+            return ends
+        raise DataError(f"Tree {self.id!r}: turn of node {node_id} has no place {token}.")
+
+    def _split(self, node: Node, at: int) -> Node:
+        """Move the first `at` tokens of a sampled span to a new parent, and return it."""
+        seconds = node.seconds * at / len(node.ids)
+        before = self.add(
+            node.parent,
+            Writer.MODEL,
+            node.ids[:at],
+            turn=node.turn,
+            logprobs=node.logprobs[:at],
+            entropies=node.entropies[:at],
+            entropy_exact=node.entropy_exact,
+            versions=_first_runs(node.versions, at),
+            seconds=seconds,
+        )
+        node.parent, node.seconds = before.id, node.seconds - seconds
+        node.versions = _last_runs(node.versions, len(node.ids) - at)
+        node.ids, node.logprobs = node.ids[at:], node.logprobs[at:]
+        node.entropies = node.entropies[at:]
+        for episode in self.episodes:
+            if node.id in episode.given:
+                episode.given.append(before.id)
+        return before
+
     def token_counts(self) -> tuple[int, int]:
         """Return (tokens stored, tokens of all sequences counted separately)."""
         unique = sum(len(node.ids) for node in self.nodes)
@@ -229,6 +293,7 @@ class Tree:
             node.parent = None if node.parent is None else order[node.parent]
         for episode in self.episodes:
             episode.sequences = [order[last] for last in episode.sequences]
+            episode.given = [order[node] for node in episode.given]
 
     def check(self) -> None:
         """Raise `DataError` unless parents precede children and every length agrees."""
@@ -272,3 +337,18 @@ class Forest(Sequence[Tree]):
                     key = f"{episode.stop}/{episode.error_kind or 'unknown'}"
                     counts[key] = counts.get(key, 0) + 1
         return counts
+
+
+def _first_runs(runs: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """Return the runs `(version, length)` of the first `count` tokens."""
+    found: list[tuple[int, int]] = []
+    for version, length in runs:
+        if count > 0:
+            found.append((version, min(length, count)))
+        count -= length
+    return found
+
+
+def _last_runs(runs: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """Return the runs of the last `count` tokens."""
+    return _first_runs(runs[::-1], count)[::-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,14 +11,18 @@ from agentrl.engines.base import Completion
 from agentrl.envs.base import Info, ParsedAction, PastStep, Prompt, episode_metrics
 from agentrl.envs.prompts import is_step_prompt
 from agentrl.errors import AgentRLError, ContextOverflow, EngineError, EnvironmentFailure
+from agentrl.rollout.moment import Moment, Origin, Trace
 from agentrl.rollout.policy import EpisodeKey, Policy
 from agentrl.rollout.prompting import Prompting
-from agentrl.rollout.workers import EnvHandle, EnvPool
+from agentrl.rollout.transcript import Transcript
+from agentrl.rollout.workers import EnvHandle, EnvPool, EnvState
 from agentrl.tokens import ContextMode, Conversation, Renderer
-from agentrl.tree import Episode, Node, StopReason, Tree, Writer
+from agentrl.tree import Episode, Node, StopReason, Tree
 
 NOTHING_DONE = "Your last answer could not be carried out: {reason}."
 """Leads the repeated observation where an answer held no action."""
+NOTHING_SAMPLED = Completion(ids=[], logprobs=[], entropies=[], stop="length", versions=[])
+"""Of a turn whose prompt left no room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,22 +52,44 @@ class EpisodeSettings:
     prompting: Prompting | None = None
 
 
+TurnDone = Callable[[int, Completion, StopReason | None], None]
+"""Told of each finished turn: its number, what was sampled, why the episode is over, if it is."""
+
+
 async def play(
-    tree: Tree, episode: Episode, settings: EpisodeSettings, pool: EnvPool, policy: Policy
+    tree: Tree,
+    episode: Episode,
+    settings: EpisodeSettings,
+    pool: EnvPool,
+    policy: Policy,
+    *,
+    trace: Trace | None = None,
+    origin: Origin | None = None,
+    on_turn: TurnDone | None = None,
 ) -> None:
     """Play one episode of `tree.task`; every outcome is recorded in `episode`.
 
     Failures of the environment, of its prompt or of the engine end this episode with a typed
     reason; they are never raised, so that siblings go on.  Cancellation is recorded and passed on.
 
+    Args:
+        tree: what the episode is a leaf of; it grows.
+        episode: the leaf.
+        settings: what all episodes have in common.
+        pool: environments.
+        policy: chooses the actions.
+        trace: notes what branches of this episode need; None notes nothing.
+        origin: where it begins, unless at the prompt.
+        on_turn: told of each finished turn.
+
     Raises:
         ContextOverflow: the first prompt does not fit the context: no episode of the task can run.
     """
-    key = EpisodeKey(tree.id, episode.id)
     started = time.perf_counter()
     try:
-        async with pool.lease() as handle:
-            await _Player(tree, episode, settings, handle, policy, key).run()
+        async with pool.lease(state=_state(origin)) as handle:
+            player = Player(tree, episode, settings, handle, policy, trace)
+            await player.run(origin or Origin(), on_turn)
     except EnvironmentFailure as error:
         timeout = error.kind == "timeout"
         _fail(episode, StopReason.ENV_TIMEOUT if timeout else StopReason.ENV_ERROR, error)
@@ -76,7 +102,15 @@ async def play(
         raise
     finally:
         episode.seconds = time.perf_counter() - started
-        policy.finish(key)
+        if trace is not None:
+            trace.handle = None
+
+
+def _state(origin: Origin | None) -> EnvState | None:
+    """Return the environment's state that a branch goes on from."""
+    if origin is None or origin.trace is None:
+        return None
+    return origin.trace.state(origin.trace.moments[origin.turn])
 
 
 def _fail(episode: Episode, stop: StopReason, error: BaseException) -> None:
@@ -96,7 +130,7 @@ def _prompt_failures(prompt: Prompt) -> Iterator[None]:
         raise EnvironmentFailure(f"In {where}: {type(error).__name__}: {error}") from error
 
 
-class _Player:
+class Player:
     """The state of one running episode."""
 
     def __init__(
@@ -106,64 +140,134 @@ class _Player:
         settings: EpisodeSettings,
         handle: EnvHandle,
         policy: Policy,
-        key: EpisodeKey,
+        trace: Trace | None,
     ) -> None:
-        self.tree = tree
         self.episode = episode
         self.settings = settings
         self.handle = handle
         self.policy = policy
-        self.key = key
-        self.conversation = Conversation(settings.renderer, settings.context)
-        self.ids: list[int] = []
-        self.node: Node | None = None
+        self.trace = trace
+        self.key = EpisodeKey(tree.id, episode.id)
+        conversation = Conversation(settings.renderer, settings.context)
+        self.transcript = Transcript(tree, episode, conversation)
         self.observation = ""
         self.info: Info = {}
         self.past: list[PastStep] = []
+        if trace is not None:
+            trace.past, trace.handle = self.past, handle
 
-    async def run(self) -> None:
+    async def run(self, origin: Origin, on_turn: TurnDone | None) -> None:
         """Play until a typed stop."""
-        self.observation, self.info = await self.handle.reset(self.tree.task)
-        if self.info.get("task"):
-            self.tree.info["task"] = self.info["task"]
-        prompt = self.settings.prompt
-        with _prompt_failures(prompt):
-            system = prompt.system(self.info)
-        if self.settings.prompting is not None:
-            system = self.settings.prompting.system(system, self.tree.task, self.info)
-        self._start_sequence(self.conversation.start(system, self._message()), turn=0)
         stop: StopReason | None = None
+        if origin.trace is None:
+            stop = await self._begin(origin)
+        else:
+            self._continue(origin.trace, origin.turn, origin.token)
+            if not origin.trained:
+                spans = self.transcript.tree.model_nodes(self.episode)
+                self.episode.given = [span.id for span in spans]
         while stop is None:
-            stop = await self._turn()
+            turn = self.episode.turns
+            completion, stop = await self._turn()
+            if on_turn is not None:
+                on_turn(turn, completion, stop)
         self.episode.stop = stop
         self.episode.metrics = episode_metrics(self.info)
         self.episode.answer = self.info.get("final_answer")
 
-    async def _turn(self) -> StopReason | None:
-        """Sample, act, observe; return the stop reason, if any."""
-        settings = self.settings
-        room = settings.max_context - len(self.ids)
+    async def _begin(self, origin: Origin) -> StopReason | None:
+        """Reset the environment, and act out the given answers; return why it is over, if it is."""
+        tree, settings = self.transcript.tree, self.settings
+        self.observation, self.info = await self.handle.reset(tree.task)
+        if self.info.get("task"):
+            tree.info["task"] = self.info["task"]
+        with _prompt_failures(settings.prompt):
+            system = settings.prompt.system(self.info)
+        if settings.prompting is not None:
+            system = settings.prompting.system(system, tree.task, self.info)
+        self.transcript.begin(system, self._message())
+        for ids in origin.given[: origin.turn]:
+            self._remember()
+            stop = await self._answer(self.transcript.given(ids), list(ids))
+            if stop is not None:
+                return stop
+        if origin.token:
+            self._remember()
+            begun = self.transcript.given(origin.given[origin.turn][: origin.token])
+            self.transcript.shared = list(begun.ids)
+        return None
+
+    def _continue(self, trace: Trace, turn: int, token: int) -> None:
+        """Take over an episode as it was at the start of a turn, or inside its answer."""
+        moment, transcript = trace.moments[turn], self.transcript
+        if self.trace is not None:
+            self.trace.moments += trace.moments[:turn]
+            self.trace.ends += trace.ends[:turn]
+        self.past += trace.past[: moment.actions]
+        self.observation, self.info = moment.observation, moment.info
+        self.episode.reward, self.episode.turns = moment.reward, turn
+        transcript.conversation = moment.conversation.fork()
+        transcript.continue_from(moment.node, moment.sequences)
+        self._remember()
+        if token:
+            before = len(transcript.ids)
+            inside = transcript.tree.split_turn(trace.ends[turn], token)
+            transcript.continue_from(inside, moment.sequences)
+            transcript.shared = transcript.ids[before:]
+
+    def _remember(self) -> None:
+        """Note the start of a turn for branches."""
+        if self.trace is None or len(self.trace.moments) > self.episode.turns:
+            return
+        self.trace.moments.append(
+            Moment(
+                node=self.transcript.node.id,
+                sequences=tuple(self.episode.sequences),
+                conversation=self.transcript.conversation.fork(),
+                observation=self.observation,
+                info=self.info,
+                reward=self.episode.reward,
+                actions=len(self.past),
+                env_seconds=self.handle.seconds,
+            )
+        )
+
+    async def _turn(self) -> tuple[Completion, StopReason | None]:
+        """Sample, act, observe; return what was sampled, and the stop reason, if any."""
+        settings, transcript = self.settings, self.transcript
+        self._remember()
+        room = settings.max_context - len(transcript.ids)
         if room < 1:
-            return self._out_of_context()
+            return NOTHING_SAMPLED, self._out_of_context()
         completion = await self.policy.act(
-            self.ids,
+            transcript.ids,
             key=self.key,
             turn=self.episode.turns,
             room=min(settings.max_tokens_per_turn, room),
             info=self.info,
         )
-        node = self._add_model_turn(completion)
+        node = transcript.sampled(completion)
         if completion.stop == "length" and room < settings.max_tokens_per_turn:
-            return StopReason.TRUNCATED_TOKENS  # half an action is not sent
-        text = settings.renderer.parse(completion.ids).text
-        with _prompt_failures(settings.prompt):
-            parsed = settings.prompt.parse(text, self.info)
+            self._ended_turn(node)
+            return completion, StopReason.TRUNCATED_TOKENS  # half an action is not sent
+        return completion, await self._answer(node, [*transcript.shared, *completion.ids])
+
+    async def _answer(self, node: Node, ids: list[int]) -> StopReason | None:
+        """Act on an answer whose last span is `node`, and show what comes of it."""
+        self._ended_turn(node)
+        text = self.settings.renderer.parse(ids).text
+        with _prompt_failures(self.settings.prompt):
+            parsed = self.settings.prompt.parse(text, self.info)
         started = time.perf_counter()
         stop = await self._act(node, text, parsed)
         waited = time.perf_counter() - started
         if stop is None:
-            self._show(completion, self._message(parsed), waited)
+            self.transcript.observed(ids, self._message(parsed), waited)
         return stop
+
+    def _ended_turn(self, node: Node) -> None:
+        if self.trace is not None:
+            self.trace.ends.append(node.id)
 
     async def _act(self, node: Node, text: str, parsed: ParsedAction) -> StopReason | None:
         """Send the action, if there is one, and record what came of it."""
@@ -196,41 +300,14 @@ class _Player:
         return f"{NOTHING_DONE.format(reason=parsed.reason or 'it names no action')}\n{message}"
 
     def _out_of_context(self) -> StopReason:
-        if self.episode.turns == 0:
+        transcript = self.transcript
+        if self.episode.turns == 0 and not transcript.shared:
             raise ContextOverflow(
-                f"The first prompt of task {self.tree.task.id!r} has {len(self.ids)} tokens, but "
-                f"the context holds {self.settings.max_context}. Use a model with a longer "
-                "context (`model.max_context`), or a shorter prompt."
+                f"The first prompt of task {transcript.tree.task.id!r} has {len(transcript.ids)} "
+                f"tokens, but the context holds {self.settings.max_context}. Use a model with a "
+                "longer context (`model.max_context`), or a shorter prompt."
             )
         return StopReason.TRUNCATED_TOKENS
-
-    def _start_sequence(self, ids: list[int], turn: int) -> None:
-        """Start a new sequence; siblings that start with the same ids share the node."""
-        roots = (node for node in self.tree.nodes if node.parent is None and node.ids == ids)
-        node = next(roots, None) or self.tree.add(None, Writer.ENVIRONMENT, ids, turn=turn)
-        node.turn = min(node.turn, turn)  # whichever sibling came first
-        self.node = node
-        self.ids = list(ids)
-        self.episode.sequences.append(self.node.id)
-
-    def _append(self, writer: Writer, ids: list[int], **fields: object) -> Node:
-        assert self.node is not None
-        self.node = self.tree.add(self.node.id, writer, ids, turn=self.episode.turns, **fields)
-        self.ids += ids
-        self.episode.sequences[-1] = self.node.id
-        return self.node
-
-    def _add_model_turn(self, completion: Completion) -> Node:
-        return self._append(
-            Writer.MODEL,
-            completion.ids,
-            logprobs=completion.logprobs,
-            entropies=completion.entropies,
-            entropy_exact=completion.entropy_exact,
-            versions=completion.versions,
-            seconds=completion.seconds,
-            info={"stop": completion.stop},
-        )
 
     def _record(self, node: Node, text: str, parsed: ParsedAction, reward: float) -> None:
         penalty = 0.0 if parsed.valid else self.settings.invalid_action_penalty
@@ -243,13 +320,3 @@ class _Player:
             "penalty": penalty,
         }
         self.episode.reward += node.reward
-
-    def _show(self, completion: Completion, message: str, waited: float) -> None:
-        """Append the next observation, or start a new sequence where that is not possible."""
-        extension = self.conversation.extend(completion.ids, message)
-        if extension.restart:
-            self._start_sequence(extension.ids, turn=self.episode.turns)
-            return
-        if extension.closing:
-            self._append(Writer.TEMPLATE, extension.closing)
-        self._append(Writer.ENVIRONMENT, extension.ids, seconds=waited)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from agentrl.envs.base import Info
@@ -20,6 +21,25 @@ _FORK_SECONDS = 0.015
 """What forking a process takes, until it is measured."""
 _FORK_FACTOR = 1.5
 """Real cost of forking a process: both copies then copy the memory that they write to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvState:
+    """A state an environment was in, from which `EnvHandle.in_state` goes on.
+
+    Attributes:
+        task: what is played.
+        actions: what was done, from the reset on.
+        observation: what the environment then said.
+        seconds: what the calls took.
+        source: the environment that was in this state, and may still be.
+    """
+
+    task: Task
+    actions: tuple[str, ...]
+    observation: str
+    seconds: float
+    source: EnvHandle | None = None
 
 
 class EnvHandle:
@@ -116,7 +136,10 @@ class EnvHandle:
             raise
         if not by_process:
             self._lock.release()
-            return await self._replayed(task, actions, observation, seconds)
+            taken = self._seconds
+            return await EnvHandle(self._places)._replayed(
+                task, actions, observation, taken, seconds
+            )
         # Once asked, the process will fork: a cancelled caller must not leave the answer behind.
         work = self._places.starter.run(self._forked(task, worker))
         try:
@@ -124,6 +147,35 @@ class EnvHandle:
         except asyncio.CancelledError:
             work.add_done_callback(self._close_unwanted)
             raise
+
+    @classmethod
+    async def in_state(cls, places: Places, state: EnvState) -> EnvHandle:
+        """Return an environment of its own in a state that another one has been in.
+
+        Where the other one is still in it, and its process is faster forked than its actions are
+        repeated, the process is forked; otherwise the actions are repeated.
+
+        Raises:
+            EnvironmentFailure: the copy failed.
+            ReplayMismatch: the repeated actions led elsewhere.
+        """
+        source = state.source
+        if source is not None and source._rests_in(state):
+            return await source.fork()
+        return await cls(places)._replayed(
+            state.task, list(state.actions), state.observation, state.seconds, None
+        )
+
+    def _rests_in(self, state: EnvState) -> bool:
+        """Say whether the state can be had by forking this process, and faster so."""
+        rests = self._healthy and self._worker is not None and not self._lock.locked()
+        same = rests and self._task == state.task and len(self._actions) == len(state.actions)
+        return same and self._forking_is_faster(state.task.env_id)
+
+    @property
+    def seconds(self) -> float:
+        """What the calls of this episode have taken."""
+        return self._seconds
 
     async def close(self) -> None:
         """Close the environment and give the process back; later calls do nothing."""
@@ -146,13 +198,12 @@ class EnvHandle:
             self._places.give_back(worker, healthy, memory)
 
     async def _replayed(
-        self, task: Task, actions: list[str], expected: str, timeout: float
+        self, task: Task, actions: list[str], expected: str, taken: float, timeout: float | None
     ) -> EnvHandle:
-        """Repeat what was done in another process."""
-        twin = EnvHandle(self._places)
-        await twin.take_place(task, timeout)
+        """Repeat here what was done elsewhere, where it took `taken` seconds."""
+        await self.take_place(task, timeout)
         try:
-            observation = await twin._start("replay", task, actions, self._seconds)
+            observation = await self._start("replay", task, actions, taken)
             if observation != expected:
                 raise ReplayMismatch(
                     f"Environment {task.env_id!r} gave another observation when the "
@@ -161,11 +212,11 @@ class EnvHandle:
                     "environments can be forked by replay."
                 )
         except BaseException:
-            await asyncio.shield(twin.close())
+            await asyncio.shield(self.close())
             raise
         self._places.counts.replayed += 1
-        twin._observation = observation
-        return twin
+        self._observation = observation
+        return self
 
     def _forking_is_faster(self, env_id: str) -> bool:
         """Compare forking, as measured before, with what this episode's calls have taken."""

@@ -9,7 +9,7 @@ them in a fixed order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agentrl.engines.base import Completion
 from agentrl.envs.base import Info
@@ -21,14 +21,25 @@ class Lockstep:
 
     Args:
         policy: who really chooses.
-        live: number of coroutines that play episodes one after the other.
+        settle: called whenever every live episode waits or has ended, before the turn begins; what
+            it starts (`join`) is waited for, too.
     """
 
-    def __init__(self, policy: Policy, live: int) -> None:
+    def __init__(self, policy: Policy, settle: Callable[[], None]) -> None:
         self.policy = policy
-        self.live = live
+        self._settle = settle
+        self._live = 0
         self._waiting: dict[EpisodeKey, asyncio.Future[None]] = {}
         self._finished: list[EpisodeKey] = []
+
+    def join(self) -> None:
+        """Say that one more episode is being played."""
+        self._live += 1
+
+    def leave(self) -> None:
+        """Say that an episode is not played any more."""
+        self._live -= 1
+        self._settle_if_complete()
 
     async def act(
         self, prompt_ids: Sequence[int], *, key: EpisodeKey, turn: int, room: int, info: Info
@@ -36,7 +47,7 @@ class Lockstep:
         """Wait until every live episode asks, then choose."""
         start: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[key] = start
-        self._start_if_complete()
+        self._settle_if_complete()
         try:
             await start
         finally:
@@ -47,22 +58,10 @@ class Lockstep:
         """Note the end; told to the inner policy, in order, when the next turn starts."""
         self._finished.append(key)
 
-    def leave(self) -> None:
-        """Say that one of the `live` coroutines has no more episodes to play."""
-        self.live -= 1
-        if self.live == 0:
-            self._tell_finished()
-        self._start_if_complete()
-
-    def _tell_finished(self) -> None:
-        for key in sorted(self._finished):
-            self.policy.finish(key)
-        self._finished.clear()
-
     def _complete(self) -> bool:
-        return bool(self._waiting) and len(self._waiting) >= self.live
+        return len(self._waiting) >= self._live
 
-    def _start_if_complete(self) -> None:
+    def _settle_if_complete(self) -> None:
         # Later, because the coroutine that asked last does not wait yet and would run first.
         if self._complete():
             asyncio.get_running_loop().call_soon(self._start_turn)
@@ -70,7 +69,12 @@ class Lockstep:
     def _start_turn(self) -> None:
         if not self._complete():  # cancelled meanwhile
             return
-        self._tell_finished()
+        self._settle()
+        if not self._complete():
+            return
+        for key in sorted(self._finished):
+            self.policy.finish(key)
+        self._finished.clear()
         # The event loop wakes the waiting coroutines in the order in which they are released.
         for key in sorted(self._waiting):
             start = self._waiting.pop(key)

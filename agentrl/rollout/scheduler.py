@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from agentrl.rollout.episode import EpisodeSettings, play
-from agentrl.rollout.lockstep import Lockstep
+from agentrl.errors import ConfigError
+from agentrl.rollout.episode import EpisodeSettings
+from agentrl.rollout.group import Group
+from agentrl.rollout.plan import Independent, PlanOf
 from agentrl.rollout.policy import Policy
 from agentrl.rollout.prompting import Prompting
+from agentrl.rollout.rollout import Goal, Rollout, TreeDone
 from agentrl.rollout.workers import EnvPool
-from agentrl.tree import Episode, Forest, Tree
+from agentrl.tree import Forest, Tree
 from agentrl.types import Task
 
-TreeDone = Callable[[Tree], None]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutLimits:
+    """What a rollout may cost.
 
-@dataclass(slots=True)
-class _Group:
-    """A tree that is still growing."""
+    Attributes:
+        max_resamples: extra episodes a group may draw to replace failed ones.
+        episode_seconds: an episode that is played longer fails with the kind `deadline`; 0 sets
+            no limit.
+        group_tokens: once a group has sampled so many tokens, no episode of it is started any
+            more; 0 sets no limit.
+        carry_over: where only some groups are `wanted`, the unfinished ones are set aside and gone
+            on with by the next such rollout, under the policy of then; otherwise they are cut.
+    """
 
-    tree: Tree
-    wanted: int
-    resamples_left: int
-    running: int = 0
-    done: bool = False
-
-    def missing(self) -> int:
-        """Episodes that failed and may be drawn again."""
-        short = self.wanted - len(self.tree.counted()) - self.running
-        return min(short, self.resamples_left)
-
-
-Queue = deque[tuple[_Group, Episode]]
+    max_resamples: int = 4
+    episode_seconds: float = 0.0
+    group_tokens: int = 0
+    carry_over: bool = False
 
 
 class RolloutScheduler:
@@ -43,22 +43,37 @@ class RolloutScheduler:
     Args:
         pool: environment processes; at most `pool.size` episodes run at a time.
         settings: what all episodes have in common.
-        max_resamples: extra episodes a group may draw to replace failed ones.
+        limits: what a rollout may cost.
         deterministic: take turns together (see `agentrl.rollout.lockstep`).
+
+    Raises:
+        ConfigError: `deterministic` together with `carry_over`.
     """
 
     def __init__(
         self,
         pool: EnvPool,
         settings: EpisodeSettings,
+        limits: RolloutLimits | None = None,
         *,
-        max_resamples: int = 4,
         deterministic: bool = False,
     ) -> None:
         self.pool = pool
         self.settings = settings
-        self.max_resamples = max_resamples
+        self.limits = limits or RolloutLimits()
         self.deterministic = deterministic
+        self._aside: Rollout | None = None
+        if deterministic and self.limits.carry_over:
+            raise ConfigError(
+                "`rollout.unfinished` is 'continue', which depends on the clock, but "
+                "`rollout.deterministic` is true. Choose `rollout.unfinished=cut`, or switch "
+                "`rollout.deterministic` off."
+            )
+
+    @property
+    def unfinished(self) -> int:
+        """Groups that the last rollout set aside."""
+        return 0 if self._aside is None else len(self._aside.groups)
 
     async def collect(
         self,
@@ -66,11 +81,14 @@ class RolloutScheduler:
         policy: Policy,
         *,
         group_size: int,
+        plan_of: PlanOf | None = None,
+        wanted: int | None = None,
+        keep: Callable[[Tree], bool] | None = None,
         tree_prefix: str = "",
         on_tree: TreeDone | None = None,
         prompting: Prompting | None = None,
     ) -> Forest:
-        """Play `group_size` episodes of each task.
+        """Play a group of episodes of each task.
 
         A failed episode is recorded, and replaced by a new one up to `max_resamples` times per
         group.  Trees come back in task order, their nodes in a fixed order.
@@ -78,65 +96,62 @@ class RolloutScheduler:
         Args:
             tasks: one tree (group) each; the same task may occur more than once.
             policy: chooses the actions.
-            group_size: episodes wanted per tree.
+            group_size: episodes wanted per tree, all from the prompt.
+            plan_of: decides instead which episodes there are, and where they branch.
+            wanted: groups that are enough.  Once so many kept ones are complete, the others are
+                cut, or set aside; those set aside before are gone on with.  None wants all.
+            keep: whether a complete group counts among `wanted`.
             tree_prefix: start of every tree id; the position in `tasks` follows.
-            on_tree: called with each tree as soon as it is complete.
+            on_tree: called with each tree as soon as it is complete, or when it is cut; a cut tree
+                has `info["cut"]` and is not returned.
             prompting: varies the system text from task to task.
 
         Raises:
             ContextOverflow: the first prompt of a task does not fit the context; the other
                 episodes are cancelled.
         """
+        rollout = self._rollout(replace(self.settings, prompting=prompting), wanted is not None)
+        make = plan_of or (lambda tree, task: Independent(group_size))
+        first = max((group.number + 1 for group in rollout.groups), default=0)
         width = len(str(max(len(tasks) - 1, 0)))
-        groups = [
-            _Group(Tree(f"{tree_prefix}{i:0{width}d}", task), group_size, self.max_resamples)
-            for i, task in enumerate(tasks)
-        ]
-        queue: Queue = deque()
-        for group in groups:
-            self._enqueue(queue, group, group_size)
-        settings = replace(self.settings, prompting=prompting)
-        slots = min(self.pool.size, len(queue))
-        barrier = Lockstep(policy, slots) if self.deterministic else None
-        try:
-            async with asyncio.TaskGroup() as players:
-                for _ in range(slots):
-                    players.create_task(
-                        self._player(queue, barrier or policy, barrier, on_tree, settings)
-                    )
-        except ExceptionGroup as errors:  # one player's error has cancelled the others
-            raise errors.exceptions[0] from None
-        return Forest([group.tree for group in groups])
+        groups = []
+        for number, task in enumerate(tasks):
+            tree = Tree(f"{tree_prefix}{number:0{width}d}", task)
+            plan, limits = make(tree.id, task), self.limits
+            groups.append(
+                Group(first + number, tree, plan, limits.max_resamples, limits.group_tokens)
+            )
+        enough = len(groups) + len(rollout.groups) if wanted is None else wanted
+        trees = await rollout.run(policy, groups, Goal(enough, keep, on_tree))
+        await self._put_aside(rollout, on_tree)
+        return Forest(trees)
 
-    def _enqueue(self, queue: Queue, group: _Group, count: int) -> None:
-        for _ in range(count):
-            group.running += 1
-            queue.append((group, group.tree.add_episode()))
+    async def close(self) -> None:
+        """Cancel what was set aside."""
+        if self._aside is not None:
+            await self._aside.cancel("the run has ended")
+            self._aside = None
 
-    async def _player(
-        self,
-        queue: Queue,
-        policy: Policy,
-        barrier: Lockstep | None,
-        on_tree: TreeDone | None,
-        settings: EpisodeSettings,
-    ) -> None:
-        """Play episodes one after the other until every group is complete."""
-        while queue:
-            group, episode = queue.popleft()
-            await play(group.tree, episode, settings, self.pool, policy)
-            group.running -= 1
-            self._after(queue, group, on_tree)
-        if barrier is not None:
-            barrier.leave()
+    def _rollout(self, settings: EpisodeSettings, resumes: bool) -> Rollout:
+        if resumes and self._aside is not None:
+            rollout, self._aside = self._aside, None
+            rollout.settings = settings
+            return rollout
+        taken = 0 if self._aside is None else self._aside.playing
+        return Rollout(
+            self.pool,
+            settings,
+            slots=self.pool.size - taken,
+            lockstep=self.deterministic,
+            deadline=self.limits.episode_seconds,
+        )
 
-    def _after(self, queue: Queue, group: _Group, on_tree: TreeDone | None) -> None:
-        missing = group.missing()
-        if missing > 0:
-            group.resamples_left -= missing
-            self._enqueue(queue, group, missing)
-        elif group.running == 0 and not group.done:
-            group.done = True
-            group.tree.sort()
+    async def _put_aside(self, rollout: Rollout, on_tree: TreeDone | None) -> None:
+        """Keep or cut what a rollout has left unfinished."""
+        if rollout.groups and self.limits.carry_over:
+            self._aside = rollout
+            return
+        for tree in await rollout.cancel("enough groups were complete"):
+            tree.info["cut"] = True
             if on_tree is not None:
-                on_tree(group.tree)
+                on_tree(tree)

@@ -15,14 +15,14 @@ from typing import IO, Self
 
 from agentrl.envs import env_class
 from agentrl.errors import ConfigError
-from agentrl.rollout.handle import EnvHandle
+from agentrl.rollout.handle import EnvHandle, EnvState
 from agentrl.rollout.memory import memory_budget_mib
 from agentrl.rollout.placement import PoolCounts
 from agentrl.rollout.places import Places
 from agentrl.rollout.processes import ZygoteProcess
 from agentrl.types import Task
 
-__all__ = ["EnvHandle", "EnvPool"]
+__all__ = ["EnvHandle", "EnvPool", "EnvState"]
 
 
 class EnvPool:
@@ -144,9 +144,22 @@ class EnvPool:
         return handle
 
     @asynccontextmanager
-    async def lease(self, task: Task | None = None) -> AsyncIterator[EnvHandle]:
-        """Acquire a handle for the length of an `async with` block."""
-        handle = await self.acquire(task)
+    async def lease(
+        self, task: Task | None = None, *, state: EnvState | None = None
+    ) -> AsyncIterator[EnvHandle]:
+        """Acquire a handle for the length of an `async with` block.
+
+        Args:
+            task: what will be played; see `acquire`.
+            state: what the environment shall go on from; without it, `reset` comes first.
+
+        Raises:
+            EnvironmentFailure: the state could not be restored.
+        """
+        if state is None:
+            handle = await self.acquire(task)
+        else:
+            handle = await EnvHandle.in_state(self._places, state)
         try:
             yield handle
         finally:

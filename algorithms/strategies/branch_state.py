@@ -20,6 +20,7 @@ class Row:
         first_entropy: of the segment that its later ones are compared with.
         consecutive: branchings in a row on its path.
         active: it is still sampled.
+        lost: it failed, and takes no part any more.
     """
 
     prompt: int
@@ -29,6 +30,7 @@ class Row:
     first_entropy: float | None = None
     consecutive: int = 0
     active: bool = True
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Round:
         self.decisions: list[Decision] = []
         self.counts = [0] * len(state.consecutive)
         for row in state.rows:
-            self.counts[row.prompt] += 1
+            self.counts[row.prompt] += not row.lost
 
     def report(self, segment: Segment) -> None:
         """Enter a finished segment."""
@@ -121,6 +123,13 @@ class Round:
         self.rows[segment.row] = replace(
             row, segments=row.segments + 1, first_entropy=first, active=not segment.ends
         )
+
+    def lose(self, number: int) -> int:
+        """Take a row out that has failed, and return its prompt."""
+        row = self.rows[number]
+        self.rows[number] = replace(row, active=False, lost=True)
+        self.counts[row.prompt] -= 1
+        return row.prompt
 
     def by_prompt(self, segments: Iterable[Segment]) -> dict[int, list[Segment]]:
         """Return the segments by prompt, in order of first appearance."""
@@ -151,10 +160,10 @@ class Round:
         first = None if self.before else source.first_entropy
         self._add(Row(source.prompt, segment.row, shared, shared, first))
 
-    def idle(self, segments: Iterable[Segment]) -> list[int]:
-        """Return prompts that reported and have no active row, in ascending order."""
+    def idle(self, prompts: Iterable[int]) -> list[int]:
+        """Return those of the prompts that have no active row, in ascending order."""
         running = {row.prompt for row in self.rows if row.active}
-        return sorted({self.rows[segment.row].prompt for segment in segments} - running)
+        return sorted(set(prompts) - running)
 
     def start_fresh(self, prompt: int) -> None:
         """Start a row from its prompt."""
@@ -164,13 +173,19 @@ class Round:
         """Return how many rows a prompt has."""
         return self.counts[prompt]
 
-    def finish(self, *, per_path: bool) -> Step:
-        """Return the result with the counters moved on."""
+    def finish(self, *, per_path: bool, alone: bool = False) -> Step:
+        """Return the result with the counters moved on.
+
+        Args:
+            per_path: count branchings by path, otherwise by prompt.
+            alone: there are no other prompts: the counter goes back to 0 in a round without a new
+                row, which otherwise takes a new row of another prompt.
+        """
         if per_path:
             self._count_paths()
         new = range(self.known, len(self.rows))
         return Step(
-            state=BranchState(tuple(self.rows), self._prompt_counters()),
+            state=BranchState(tuple(self.rows), self._prompt_counters(alone)),
             forks=tuple(number for number in new if self.rows[number].source is not None),
             fresh=tuple(number for number in new if self.rows[number].source is None),
             decisions=tuple(self.decisions),
@@ -180,9 +195,9 @@ class Round:
         self.rows.append(row)
         self.counts[row.prompt] += 1
 
-    def _prompt_counters(self) -> tuple[int, ...]:
+    def _prompt_counters(self, alone: bool) -> tuple[int, ...]:
         served = {row.prompt for row in self.rows[self.known :]}
-        if not served:
+        if not served and not alone:
             return self.consecutive
         return tuple(
             count + 1 if prompt in served else 0 for prompt, count in enumerate(self.consecutive)

@@ -6,13 +6,15 @@ rows that come back.  Every prompt ends with exactly `rollouts` rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from agentrl.algorithms.checks import one_of, whole
 from agentrl.algorithms.strategies.branch_state import BranchState, Round, Row, Segment, Step
+from agentrl.algorithms.strategies.branching_plan import BranchingPlan
 from agentrl.algorithms.strategies.branching_rules import ArpoRule, BranchingRule
+from agentrl.algorithms.strategies.plan import GroupFacts, Plan
 from agentrl.algorithms.strategies.strategy import Need, Uniform
 from agentrl.errors import ConfigError
 
@@ -46,6 +48,9 @@ class Branching:
         counter: consecutive branchings are counted per `prompt` (released code: one more in a
             round in which the prompt got any row, 0 if only others did) or per `path` (paper).
         top_up: fresh rows of a prompt without active rows: `one` per round, or `all` at once.
+        monitor: set the number of rows at the start by `branching_rules.initial_rollouts`, from
+            the entropies of a first row (AEPO's dynamic rollouts).
+        beta: slope of that rule.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({Need.ENTROPY, Need.TURN_FORK})
@@ -56,6 +61,8 @@ class Branching:
     measure: str = "before"
     counter: str = "prompt"
     top_up: str = "one"
+    monitor: bool = False
+    beta: float = 0.5
 
     def __post_init__(self) -> None:
         whole("rollouts", self.rollouts, 1)
@@ -70,6 +77,11 @@ class Branching:
     def name(self) -> str:
         """The rule's name."""
         return self.rule.name
+
+    @property
+    def forks_before(self) -> bool:
+        """Whether a branch forks before the segment that decided on it, rather than after it."""
+        return self.measure == "after"
 
     @property
     def roots(self) -> int:
@@ -109,16 +121,29 @@ class Branching:
         """
         if len({segment.row for segment in segments}) < len(segments):
             raise ConfigError("a step takes at most one segment per row.")
-        this = Round(state, self.measure == "before")
+        this = Round(state, not self.forks_before)
+        self.serve(this, segments, draw)
+        return this.finish(per_path=self.counter == "path")
+
+    def serve(self, this: Round, segments: Sequence[Segment], draw: Uniform) -> None:
+        """Take segments into a round: branch, and start fresh rows where none is active."""
         for segment in segments:
             this.report(segment)
-        for prompt, reported in this.by_prompt(segments).items():
-            self._branch(this, prompt, reported, draw)
-        for prompt in this.idle(segments):
+        reported = this.by_prompt(segments)
+        for prompt, own in reported.items():
+            self._branch(this, prompt, own, draw)
+        self.top_up_idle(this, reported)
+
+    def top_up_idle(self, this: Round, prompts: Iterable[int]) -> None:
+        """Start fresh rows for those of the prompts that have no active row, if any are left."""
+        for prompt in this.idle(prompts):
             missing = self.rollouts - this.count(prompt)
             for _ in range(min(missing, 1) if self.top_up == "one" else missing):
                 this.start_fresh(prompt)
-        return this.finish(per_path=self.counter == "path")
+
+    def plan(self, facts: GroupFacts) -> Plan:
+        """Return the plan of one group, whose rows do not wait for each other."""
+        return BranchingPlan(self, facts)
 
     def _branch(self, this: Round, prompt: int, segments: Sequence[Segment], draw: Uniform) -> None:
         slots = self.rollouts - this.count(prompt)

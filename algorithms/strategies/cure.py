@@ -5,28 +5,17 @@ Source: CURE (arXiv 2508.11016); bytedance/CURE:recipe/CURE_First_Stage/dapo_ray
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from agentrl.algorithms.checks import one_of, whole
+from agentrl.algorithms.strategies.fork_plan import ForkPlan
+from agentrl.algorithms.strategies.plan import GroupFacts, Plan
 from agentrl.algorithms.strategies.strategy import Below, Fork, Need, by_entropy, trees_of
 from agentrl.errors import ConfigError
 
 ORDERS = ("entropy", "random")
-
-
-def word_tokens(
-    tokens: Sequence[int], special: Collection[int], decode: Callable[[int], str]
-) -> list[bool]:
-    """Return which tokens may be critical: no special ones, and none of fewer than 2 characters.
-
-    Args:
-        tokens: of a response.
-        special: ids that are never text.
-        decode: gives a token's text; white space around it does not count.
-    """
-    return [token not in special and len(decode(token).strip()) > 1 for token in tokens]
 
 
 def candidates(order: Sequence[int], allowed: Sequence[bool], top_k: int) -> tuple[int, ...]:
@@ -88,6 +77,10 @@ class Cure:
             return self
         shape = f"a root and {self.continuations} `continuations`"
         return replace(self, roots=trees_of(group_size, 1 + self.continuations, shape))
+
+    def plan(self, facts: GroupFacts) -> Plan:
+        """Return the plan of one group."""
+        return ForkPlan(self, facts)
 
     def forks(
         self, entropies: Sequence[Sequence[float]], allowed: Sequence[Sequence[bool]], below: Below

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from agentrl.algorithms.checks import in_range
+from agentrl.algorithms.strategies.plan import GroupFacts, Plan
+from agentrl.algorithms.strategies.reset_plan import ResetPlan
 from agentrl.algorithms.strategies.strategy import Below, Need, Uniform
 
 
@@ -35,6 +37,10 @@ class Drpo:
     def for_budget(self, group_size: int | None) -> Drpo:
         """Return the strategy: it works with any number of rows."""
         return self
+
+    def plan(self, facts: GroupFacts) -> Plan:
+        """Return the plan of one group."""
+        return ResetPlan(self, facts)
 
     def rollin_length(self, reference: int, uniform: Uniform, below: Below) -> int:
         """Return h, uniform on 1..reference-1, or 0 without a reset.

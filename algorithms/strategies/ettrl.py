@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from agentrl.algorithms.checks import whole
+from agentrl.algorithms.strategies.fork_plan import ForkPlan
+from agentrl.algorithms.strategies.plan import GroupFacts, Plan
 from agentrl.algorithms.strategies.strategy import Below, Fork, Need, by_entropy, trees_of
 from agentrl.errors import ConfigError
 
@@ -70,6 +72,10 @@ class Ettrl:
         shape = f"a root, and {self.branches} `branches` at each of {self.fork_count} forks"
         leaves = 1 + self.fork_count * self.branches
         return replace(self, roots=trees_of(group_size, leaves, shape))
+
+    def plan(self, facts: GroupFacts) -> Plan:
+        """Return the plan of one group."""
+        return ForkPlan(self, facts)
 
     def forks(
         self, entropies: Sequence[Sequence[float]], allowed: Sequence[Sequence[bool]], below: Below

@@ -13,6 +13,8 @@ from itertools import pairwise
 from typing import ClassVar
 
 from agentrl.algorithms.checks import whole
+from agentrl.algorithms.strategies.fixed_plan import FixedPlan
+from agentrl.algorithms.strategies.plan import GroupFacts, Plan
 from agentrl.algorithms.strategies.strategy import Need, trees_of
 from agentrl.errors import ConfigError
 
@@ -22,7 +24,7 @@ class FixedBranching:
     """After each of the chosen turns every live path becomes `children` paths, itself included.
 
     Paths part behind the observation that answers the turn, so what they share ends with it.  A
-    path that has ended does not branch: `rollouts` are reached where all live that long.
+    path that has ended does not branch; further roots then fill the group.
 
     Attributes:
         turns: numbers of the turns from 0, strictly ascending.
@@ -57,6 +59,10 @@ class FixedBranching:
             return self
         shape = f"{self.children} `children` after each of {len(self.turns)} `turns`"
         return replace(self, roots=trees_of(group_size, self.leaves, shape))
+
+    def plan(self, facts: GroupFacts) -> Plan:
+        """Return the plan of one group."""
+        return FixedPlan(self, facts)
 
     def _check_turns(self) -> None:
         listed = isinstance(self.turns, tuple)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
+from agentrl.algorithms.named import check_fields, field_names, name_and_fields
 from agentrl.algorithms.strategies.branching import Branching
 from agentrl.algorithms.strategies.branching_rules import AepoRule, ArpoRule
 from agentrl.algorithms.strategies.cure import Cure
@@ -14,7 +14,6 @@ from agentrl.algorithms.strategies.ettrl import Ettrl
 from agentrl.algorithms.strategies.fixed import FixedBranching
 from agentrl.algorithms.strategies.hapo_sampler import HapoSampler
 from agentrl.algorithms.strategies.strategy import RolloutStrategy
-from agentrl.errors import ConfigError, unknown_name
 
 INDEPENDENT = "independent"
 RULES: dict[str, type[ArpoRule] | type[AepoRule]] = {"arpo": ArpoRule, "aepo": AepoRule}
@@ -41,38 +40,14 @@ def rollout_strategy(choice: str | Mapping[str, Any]) -> RolloutStrategy | None:
         UnknownNameError: no such strategy or field; the message holds the nearest.
         ConfigError: there is no name, or a value is out of range.
     """
-    given = {"name": choice} if isinstance(choice, str) else dict(choice)
-    name = given.pop("name", None)
-    if not isinstance(name, str):
-        raise ConfigError(
-            f"`rollout` is {dict(given)!r}; it must have a `name`, one of: {', '.join(NAMES)}."
-        )
-    if name not in NAMES:
-        raise unknown_name("rollout strategy", name, NAMES)
-    given = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in given.items()
-    }
+    name, given = name_and_fields("rollout", "rollout strategy", choice, NAMES)
+    owner = f"the rollout strategy {name!r}"
     if name in RULES:
-        return _branching(name, given)
+        own, of_rule = field_names(Branching) - {"rule"}, field_names(RULES[name])
+        check_fields(owner, given, own | of_rule)
+        rule = RULES[name](**{key: value for key, value in given.items() if key in of_rule})
+        return Branching(rule=rule, **{key: v for key, v in given.items() if key in own})
     kind = STRATEGIES.get(name)
-    _check_fields(name, given, _names(kind) if kind else set())
+    check_fields(owner, given, field_names(kind) if kind else ())
     strategy: RolloutStrategy | None = kind(**given) if kind else None
     return strategy
-
-
-def _branching(name: str, given: Mapping[str, Any]) -> Branching:
-    rule, own = RULES[name], _names(Branching) - {"rule"}
-    _check_fields(name, given, own | _names(rule))
-    of_rule = {key: value for key, value in given.items() if key not in own}
-    rest = {key: value for key, value in given.items() if key in own}
-    return Branching(rule=rule(**of_rule), **rest)
-
-
-def _names(kind: type[Any]) -> set[str]:
-    return {item.name for item in fields(kind)}
-
-
-def _check_fields(name: str, given: Mapping[str, Any], known: set[str]) -> None:
-    for key in given:
-        if key not in known:
-            raise unknown_name(f"field of the rollout strategy {name!r}", key, known)

@@ -13,11 +13,11 @@ from agentrl.algorithms.strategies.cure import (
     candidates,
     critical_position,
     shuffled,
-    word_tokens,
 )
 from agentrl.algorithms.strategies.drpo import rollin_mask
 from agentrl.algorithms.strategies.ettrl import fork_positions, token_ratio
 from agentrl.algorithms.strategies.strategy import by_entropy
+from agentrl.algorithms.strategies.words import word_tokens
 from agentrl.errors import ConfigError
 
 ENTROPIES = [9.0, 1.0, 5.0, 3.0, 4.0, 2.0]

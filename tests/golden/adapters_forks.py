@@ -7,6 +7,7 @@ import torch
 
 from agentrl.algorithms.strategies import Drpo, Ettrl, cure, drpo, ettrl
 from agentrl.algorithms.strategies.strategy import by_entropy
+from agentrl.algorithms.strategies.words import word_tokens
 from tests.golden.case import Adapter, Case, Result
 
 
@@ -22,7 +23,7 @@ def critical_token(case: Case) -> Result:
         orders = [by_entropy(values) for values in case.inputs["entropy"]]
     found, picked = [], []
     for order, tokens in zip(orders, responses, strict=True):
-        allowed = cure.word_tokens(tokens, special, lambda token: str(vocabulary[token]))
+        allowed = word_tokens(tokens, special, lambda token: str(vocabulary[token]))
         found.append(list(cure.candidates(order, allowed, case.config["top_k"])))
         picked.append(
             cure.critical_position(

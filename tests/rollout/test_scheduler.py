@@ -9,7 +9,7 @@ import pytest
 
 from agentrl.errors import ContextOverflow
 from agentrl.learner.rows import rows
-from agentrl.rollout.scheduler import RolloutScheduler
+from agentrl.rollout.scheduler import RolloutLimits, RolloutScheduler
 from agentrl.rollout.workers import EnvPool
 from agentrl.storage import ForestWriter, read_forest, tree_to_json
 from agentrl.tree import Forest, StopReason
@@ -32,7 +32,7 @@ async def collect(
     ids = tuple({task.env_id for task in tasks})
     async with EnvPool(workers, env_ids=ids, call_timeout=call_timeout) as pool:
         scheduler = RolloutScheduler(
-            pool, settings, max_resamples=resamples, deterministic=deterministic
+            pool, settings, RolloutLimits(max_resamples=resamples), deterministic=deterministic
         )
         forest = await scheduler.collect(
             tasks,
