@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from torch import nn
 from agentrl import algorithms, envs
 from agentrl.algorithms import Algorithm
 from agentrl.algorithms.slots import RunFacts
+from agentrl.algorithms.strategies.strategy import SizedStrategy, for_budget
 from agentrl.config.panels import build_panel
 from agentrl.config.schema import RunConfig
-from agentrl.engines.base import Engine, SamplingParams
+from agentrl.engines.base import Engine, SamplingParams, TemperatureRule
 from agentrl.engines.embedded import EmbeddedEngine
 from agentrl.envs import prompts
 from agentrl.envs.base import Prompt, TextEnv
@@ -23,6 +24,7 @@ from agentrl.errors import AgentRLError, ConfigError
 from agentrl.learner import Learner
 from agentrl.models.load import load as load_model
 from agentrl.models.tiny import build_model, build_tokenizer
+from agentrl.plans import check_strategy
 from agentrl.rollout.episode import EpisodeSettings
 from agentrl.rollout.policy import ModelPolicy, seed_of
 from agentrl.rollout.scheduler import RolloutLimits, RolloutScheduler
@@ -30,6 +32,7 @@ from agentrl.rollout.workers import EnvPool
 from agentrl.tokens import ContextMode, Renderer
 from agentrl.types import TaskPanel
 
+DEFAULT_GROUP_SIZE = 8
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -83,9 +86,26 @@ def check(config: RunConfig, env_class: type[TextEnv]) -> None:
         UnknownNameError: there is no such algorithm, option or prompt.
         ConfigError: an option, the context mode or the device is wrong.
     """
-    build_algorithm(config).check_run(run_facts(config))
+    algorithm = build_algorithm(config)
+    algorithm.check_run(run_facts(config, algorithm))
+    check_strategy(
+        algorithm.rollout, env_class, config.environment.id, config.rollout.extra_episodes
+    )
+    _check_carried(config, group_size(config, algorithm))
     context_of(config, prompt_of(config, env_class))
     device_of(config)
+
+
+def _check_carried(config: RunConfig, episodes: int) -> None:
+    """Leave places for the evaluation, which is played while unfinished groups are set aside."""
+    rollout, workers = config.rollout, config.environment.workers
+    most = rollout.extra_tasks * episodes
+    if rollout.unfinished == "continue" and most >= workers:
+        raise ConfigError(
+            f"`rollout.extra_tasks` x group size is {most}, which may all be set aside between "
+            f"steps, but `environment.workers` is {workers}; leave some for the evaluation: more "
+            "workers, fewer extra tasks, or `rollout.unfinished=cut`."
+        )
 
 
 def prepare_tasks(env_class: type[TextEnv], panel: TaskPanel) -> None:
@@ -110,17 +130,27 @@ def build_algorithm(config: RunConfig) -> Algorithm:
         if number and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ConfigError(f"`algorithm.options.{key}` is {value!r}; it must be a number.")
     try:
-        return algorithms.get(name, **options)
+        algorithm = algorithms.get(name, **options)
+        budget = config.rollout.group_size or None
+        return replace(algorithm, rollout=for_budget(algorithm.rollout, budget))
     except AgentRLError:
         raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f"`algorithm.options` is {dict(options)!r}: {error}") from error
 
 
-def run_facts(config: RunConfig) -> RunFacts:
+def group_size(config: RunConfig, algorithm: Algorithm) -> int:
+    """Return how many episodes a group has: as set, or as the algorithm's strategy has it."""
+    strategy = algorithm.rollout
+    if isinstance(strategy, SizedStrategy):
+        return strategy.rollouts
+    return config.rollout.group_size or DEFAULT_GROUP_SIZE
+
+
+def run_facts(config: RunConfig, algorithm: Algorithm) -> RunFacts:
     """Return what slots may check about the run."""
     return RunFacts(
-        group_size=config.rollout.group_size,
+        group_size=group_size(config, algorithm),
         tasks_per_step=config.rollout.tasks_per_step,
         updates_per_step=config.learner.updates_per_step,
         temperature=config.rollout.temperature,
@@ -224,7 +254,12 @@ def build_scheduler(
     return RolloutScheduler(
         pool,
         settings,
-        RolloutLimits(max_resamples=config.rollout.max_resamples),
+        RolloutLimits(
+            max_resamples=config.rollout.max_resamples,
+            episode_seconds=config.rollout.episode_timeout,
+            group_tokens=config.rollout.group_tokens,
+            carry_over=config.rollout.unfinished == "continue",
+        ),
         deterministic=config.rollout.deterministic,
     )
 
@@ -235,9 +270,20 @@ def rollout_policy(
     settings: EpisodeSettings,
     step: int,
     temperature: float = 1.0,
+    rule: TemperatureRule | None = None,
 ) -> ModelPolicy:
-    """Return the policy that samples a training step; `temperature` multiplies the setting."""
+    """Return the policy that samples a training step.
+
+    Args:
+        config: the whole configuration.
+        engine: where completions come from.
+        settings: what all episodes have in common.
+        step: of the training.
+        temperature: multiplies the setting.
+        rule: chooses another temperature at every token.
+    """
     sampling = _sampling(config, settings, config.rollout.temperature * temperature)
+    sampling = replace(sampling, temperature_rule=rule)
     return ModelPolicy(engine, sampling, seed_of(config.seed, "rollout", step))
 
 

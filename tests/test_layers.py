@@ -22,7 +22,7 @@ LAYERS = [
     ["rollout"],
     ["algorithms"],
     ["learner"],
-    ["config"],
+    ["config", "plans"],
     ["assembly", "checkpoint", "training", "evaluation", "analysis"],
     ["cli"],
 ]

@@ -116,7 +116,8 @@ class RolloutConfig:
 
     Attributes:
         tasks_per_step: tasks (groups) sampled for one training step.
-        group_size: episodes per task (G).
+        group_size: episodes per task (G); 0 takes the number of the algorithm's own rollout
+            strategy (16 for `arpo` and `aepo`), and 8 where it has none.
         max_turns: most actions in an episode.
         max_tokens_per_turn: most tokens sampled for one action.
         temperature: sampling temperature.
@@ -128,6 +129,15 @@ class RolloutConfig:
         invalid_action_penalty: subtracted from the reward of a turn whose text does not have the
             form that the prompt asks for.
         max_resamples: extra episodes a group may draw to replace failed ones.
+        extra_tasks: groups played beyond `tasks_per_step`; as soon as `tasks_per_step` are
+            complete, the others are not waited for.
+        extra_episodes: episodes of a group played beyond `group_size`; the first `group_size` to
+            end are kept, the others cancelled.  For independent episodes only.
+        unfinished: what becomes of groups that are not waited for: `cut` records and drops them,
+            `continue` goes on with them in the next step, under the policy of then.
+        episode_timeout: seconds after which an episode is given up; 0 sets no limit.
+        group_tokens: once a group has sampled so many tokens, no episode or branch of it is
+            started any more; 0 sets no limit.
         max_rounds: how often tasks are drawn in one step until `tasks_per_step` groups have
             contrast, for algorithms with dynamic sampling (`dapo`); 1 trains on what there is.
         deterministic: all live episodes take their turns together, so that batches, and with
@@ -135,7 +145,7 @@ class RolloutConfig:
     """
 
     tasks_per_step: int = 8
-    group_size: int = 8
+    group_size: int = 0
     max_turns: int = 30
     max_tokens_per_turn: int = 256
     temperature: float = 1.0
@@ -144,13 +154,28 @@ class RolloutConfig:
     context: str = "auto"
     invalid_action_penalty: float = 0.0
     max_resamples: int = 4
+    extra_tasks: int = 0
+    extra_episodes: int = 0
+    unfinished: Literal["cut", "continue"] = "cut"
+    episode_timeout: float = 0.0
+    group_tokens: int = 0
     max_rounds: int = 10
     deterministic: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("tasks_per_step", "group_size", "max_turns", "max_tokens_per_turn"):
+        for name in ("tasks_per_step", "max_turns", "max_tokens_per_turn"):
             value = getattr(self, name)
             require(value >= 1, f"rollout.{name}", value, "an integer >= 1")
+        for name in ("group_size", "extra_tasks", "extra_episodes", "group_tokens"):
+            value = getattr(self, name)
+            require(value >= 0, f"rollout.{name}", value, "an integer >= 0")
+        value = self.unfinished
+        require(value in ("cut", "continue"), "rollout.unfinished", value, "cut or continue")
+        on_clock = self.deterministic and self.unfinished == "continue"
+        accepted = "cut with `rollout.deterministic`, since what goes on depends on the clock"
+        require(not on_clock, "rollout.unfinished", value, accepted)
+        seconds = self.episode_timeout
+        require(seconds >= 0, "rollout.episode_timeout", seconds, "a number of seconds >= 0")
         require(self.temperature > 0, "rollout.temperature", self.temperature, "a number > 0")
         require(0 < self.top_p <= 1, "rollout.top_p", self.top_p, "a number in (0, 1]")
         require(self.top_k >= 0, "rollout.top_k", self.top_k, "an integer >= 0")

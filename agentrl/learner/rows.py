@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -65,7 +66,8 @@ def rows(forest: Forest) -> Rows:
     """Turn the counted episodes of a forest into rows.
 
     Each sampled token of a counted episode lands in exactly one row of that episode; a token that
-    several episodes share is in one row of each.  Failed episodes leave no trace.
+    several episodes share is in one row of each, but for those to whom it was `given`.  Failed
+    episodes leave no trace.
 
     Args:
         forest: trees of one rollout.
@@ -89,7 +91,7 @@ def rows(forest: Forest) -> Rows:
 
 def _assign(tree: Tree, episode: Episode) -> Iterator[tuple[int, ...]]:
     """Yield the newly met non-empty model nodes of each sequence that has some."""
-    seen: set[int] = set()
+    seen = set(episode.given)
     for last in episode.sequences:
         fresh = [
             node.id
@@ -113,6 +115,7 @@ def _batch(trees: Sequence[Tree], index: Sequence[Row], episodes: Sequence[int])
     exact = all(n.entropy_exact and len(n.entropies) == len(n.ids) for n in everything)
     if exact and not tempered:
         stats[Stat.OLD_ENTROPY] = _pad([_join(n.entropies for n in nodes) for nodes in spans])
+    numbers_BT, given_BN = _numbers(trees, index)
     return Batch(
         mask_BT=_pad([[1.0] * sum(len(n.ids) for n in nodes) for nodes in spans]),
         groups_B=torch.tensor([row.tree for row in index], dtype=torch.long),
@@ -122,10 +125,15 @@ def _batch(trees: Sequence[Tree], index: Sequence[Row], episodes: Sequence[int])
         rewards_BT=_pad(_rewards(index, spans, ends)),
         truncated_B=torch.tensor([end.stop in _TRUNCATIONS for end in ends], dtype=torch.bool),
         ids_BT=_pad([_join(n.ids for n in nodes) for nodes in spans], 0, torch.long),
+        spans_BT=numbers_BT,
+        given_BN=given_BN,
         anchors_BT=_per_turn(spans, "anchor", _Texts()),
         observations_BT=_per_turn(spans, "observation", texts),
         answers_B=torch.tensor([texts.number(end.answer) for end in ends], dtype=torch.long),
-        invalid_BT=_pad([_join([_invalid(n)] * len(n.ids) for n in nodes) for nodes in spans]) > 0,
+        invalid_BT=_pad(
+            [_join([_invalid(end)] * len(n.ids) for n, end in _with_ends(nodes)) for nodes in spans]
+        )
+        > 0,
         unreadable_B=torch.tensor([any(map(_unreadable, nodes)) for nodes in spans]).bool(),
         components=_components(ends),
         sources_B=torch.tensor(
@@ -148,9 +156,38 @@ class _Texts:
 
 
 def _per_turn(spans: Sequence[Sequence[Node]], key: str, texts: _Texts) -> Tensor:
-    """Return [B, T]: the number of what each token's span holds under `key`; -1 where nothing."""
-    rows = [_join([texts.number(n.info.get(key))] * len(n.ids) for n in nodes) for nodes in spans]
+    """Return [B, T]: the number of what each token's turn holds under `key`; -1 where nothing."""
+    rows = [
+        _join([texts.number(end.info.get(key))] * len(n.ids) for n, end in _with_ends(nodes))
+        for nodes in spans
+    ]
     return _pad(rows, -1, torch.long)
+
+
+def _numbers(trees: Sequence[Tree], index: Sequence[Row]) -> tuple[Tensor, Tensor | None]:
+    """Return the numbers of the nodes of each token [B, T] and of those given to each row [B, N].
+
+    They are unique over the forest, and -1 at padding; the latter are None where nothing is given.
+    """
+    first = list(accumulate((len(tree.nodes) for tree in trees), initial=0))
+    own, given = [], []
+    for row in index:
+        tree, begin = trees[row.tree], first[row.tree]
+        own.append(_join([begin + node] * len(tree.nodes[node].ids) for node in row.nodes))
+        given.append([node for node in tree.episodes[row.episode].given])
+    return _pad(own, -1, torch.long), _pad(given, -1, torch.long) if any(given) else None
+
+
+def _with_ends(nodes: Sequence[Node]) -> list[tuple[Node, Node]]:
+    """Return each span of a row with the one that ends its turn, which holds what is known of it.
+
+    They differ where a branch forks inside an answer.
+    """
+    pairs: list[tuple[Node, Node]] = []
+    for node in reversed(nodes):
+        goes_on = bool(pairs) and node.continues(pairs[-1][0])
+        pairs.append((node, pairs[-1][1] if goes_on else node))
+    return pairs[::-1]
 
 
 def _invalid(node: Node) -> bool:

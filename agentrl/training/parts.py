@@ -55,12 +55,6 @@ async def build_parts(
     if checkpoint is not None:
         learner.load_state_dict(checkpoint.state["learner"])
         await engine.update_weights(None, checkpoint.step)
-    strategy = learner.algorithm.rollout
-    if strategy is not None and getattr(strategy, "needs", None):
-        progress.say(
-            f"The rollout strategy {strategy.name!r} of {config.algorithm.name} is not carried "
-            "out yet: the episodes of a group are sampled independently, as usual."
-        )
     scheduler = assembly.build_scheduler(config, env_class, pool, tokenizer, engine.max_context)
     return Parts(model, tokenizer, engine, learner, scheduler)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentrl.errors import EnvironmentFailure
-from agentrl.tree import Episode, Forest
+from agentrl.tree import Episode, Forest, Tree, Writer
 
 
 def rollout_metrics(forest: Forest) -> dict[str, float]:
@@ -21,11 +21,18 @@ def rollout_metrics(forest: Forest) -> dict[str, float]:
         "rollout/tokens_unique": float(sum(unique for unique, _ in counts)),
         "rollout/tokens_separate": float(sum(separate for _, separate in counts)),
     }
+    values["rollout/tokens_sampled"] = float(sum(map(sampled_tokens, forest.trees)))
+    values["rollout/branches"] = float(sum(e.parent_episode is not None for e in episodes))
     values |= {f"rollout/{name}": value for name, value in _means(episodes).items()}
     values |= _invalid_rates(forest)
     failures = forest.failures()
     values["rollout/failed"] = float(sum(failures.values()))
     return values | {f"failures/{kind}": float(n) for kind, n in sorted(failures.items())}
+
+
+def sampled_tokens(tree: Tree) -> int:
+    """Return how many tokens the policy sampled for a tree, shared ones once."""
+    return sum(len(node.ids) for node in tree.nodes if node.writer is Writer.MODEL)
 
 
 def _means(episodes: list[Episode]) -> dict[str, float]:

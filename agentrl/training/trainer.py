@@ -85,6 +85,7 @@ async def _run(
         try:
             await trainer.run(checkpoint)
         finally:
+            await parts.scheduler.close()
             await parts.engine.close()
     return conclude(
         config,
@@ -222,6 +223,7 @@ class Trainer:
             self._save(step)
 
     def _save(self, step: int) -> None:
+        references = self._collector.references
         state = {
             "learner": self._parts.learner.state_dict(),
             "cursor": self._cursor.position,
@@ -231,6 +233,7 @@ class Trainer:
             "config": to_plain(self._config),
             "seconds": self.seconds(),
             "memory": None if self._memory is None else self._memory.state_dict(),
+            "references": None if references is None else references.state_dict(),
         }
         self._store.save(step, self._parts.model, self._parts.tokenizer, state)
 
@@ -240,3 +243,5 @@ class Trainer:
         self._seconds_before = checkpoint.state["seconds"]
         if self._memory is not None:
             self._memory.load_state_dict(checkpoint.state["memory"])
+        if self._collector.references is not None:
+            self._collector.references.load_state_dict(checkpoint.state["references"])

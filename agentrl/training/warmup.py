@@ -105,6 +105,26 @@ async def warm_up(
         seed: of the noise in the episodes and of the mini-batches.
         progress: told how far it is.
     """
+    policy = expert_policy(
+        scheduler, tokenizer, seed, settings.noise, imitate_noise=settings.imitate_noise
+    )
+    with progress.phase(f"Playing {settings.episodes} expert episodes"):
+        forest = await expert_forest(scheduler, tasks, policy, settings.episodes)
+    with progress.phase(f"Imitating them for {settings.steps} steps") as tell:
+        metrics = await imitate(learner, forest, settings, seed, tell)
+    first, last = metrics[0]["loss"], metrics[-1]["loss"]
+    progress.say(f"Imitation loss: {first:.3f} -> {last:.3f} nats per token")
+
+
+def expert_policy(
+    scheduler: RolloutScheduler,
+    tokenizer: Any,
+    seed: int,
+    noise: float = 0.0,
+    *,
+    imitate_noise: bool = False,
+) -> ExpertPolicy:
+    """Return the environment's expert as a policy that writes what the prompt asks for."""
     prompt = scheduler.settings.prompt
 
     def encode(text: str) -> list[int]:
@@ -113,14 +133,7 @@ async def warm_up(
         return ids
 
     end = scheduler.settings.renderer.end_of_turn_id
-    noise, imitated = settings.noise, settings.imitate_noise
-    policy = ExpertPolicy(encode, end, noise, seed, imitate_noise=imitated)
-    with progress.phase(f"Playing {settings.episodes} expert episodes"):
-        forest = await expert_forest(scheduler, tasks, policy, settings.episodes)
-    with progress.phase(f"Imitating them for {settings.steps} steps") as tell:
-        metrics = await imitate(learner, forest, settings, seed, tell)
-    first, last = metrics[0]["loss"], metrics[-1]["loss"]
-    progress.say(f"Imitation loss: {first:.3f} -> {last:.3f} nats per token")
+    return ExpertPolicy(encode, end, noise, seed, imitate_noise=imitate_noise)
 
 
 async def expert_forest(

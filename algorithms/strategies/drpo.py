@@ -25,11 +25,15 @@ class Drpo:
 
     Attributes:
         reset_probability: beta, chance to take anything over; 1 always does.
+        reference: where stored episodes come from: `best`, the best successful one so far of the
+            task in this run; `expert`, the environment's own expert; or a rollout file (`.jsonl`).
+            A task without one starts from its prompt.
     """
 
     name: ClassVar[str] = "drpo"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.PREFIX})
     reset_probability: float = 1.0
+    reference: str = "best"
 
     def __post_init__(self) -> None:
         in_range("reset_probability", self.reset_probability, 0, 1)
