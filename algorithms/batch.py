@@ -43,6 +43,10 @@ class Batch:
         outcomes_B: the episode's return before shaping, read by group filters; set to `returns_B`
             by `estimate_advantages` where it is missing.
         ids_BT: the sampled token ids.
+        spans_BT: integer, unique over the batch: equal value = the same stored tokens, a node of
+            the trajectory tree; -1 at padding.
+        given_BN: further spans on the path of the row's episode, on which only the episode is
+            trained that it left; -1 at padding.
         anchors_BT: integer state in which the token's turn began; equal value = equal state, -1
             where the environment names none.
         observations_BT: index into `texts` of what the environment showed before the turn; -1 none.
@@ -76,6 +80,8 @@ class Batch:
     truncated_B: Tensor | None = None
     outcomes_B: Tensor | None = None
     ids_BT: Tensor | None = None
+    spans_BT: Tensor | None = None
+    given_BN: Tensor | None = None
     anchors_BT: Tensor | None = None
     observations_BT: Tensor | None = None
     answers_B: Tensor | None = None

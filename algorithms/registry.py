@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields, replace
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from agentrl.algorithms.advantages.presets import base_advantage
 from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.behaviour.presets import behaviour_weights
@@ -128,9 +129,9 @@ def get(name: str, **overrides: Any) -> Algorithm:
     Args:
         name: a registered name.
         overrides: settings of the method (`settings(name)`), or slots of `Algorithm`.
-            `aggregation`, `behaviour` and `rollout` also accept names ("token-mean",
-            "token-tis", "fixed"), `behaviour` the fields of a `BehaviourWeight` as a mapping, and
-            `rollout` a mapping of `name` and fields of the strategy.
+            `aggregation`, `behaviour`, `advantage` and `rollout` also accept names ("token-mean",
+            "token-tis", "subtree", "fixed"), `behaviour` the fields of a `BehaviourWeight` as a
+            mapping, `advantage` and `rollout` a mapping of `name` and fields of what it names.
 
     Raises:
         UnknownNameError: no such algorithm or setting; the message holds the nearest.
@@ -156,6 +157,8 @@ def _parsed(overrides: Mapping[str, Any]) -> dict[str, Any]:
         parsed["aggregation"] = Aggregation(parsed["aggregation"])
     if isinstance(parsed.get("behaviour"), (str, Mapping)):
         parsed["behaviour"] = behaviour_weights(parsed["behaviour"])
+    if isinstance(parsed.get("advantage"), (str, Mapping)):
+        parsed["advantage"] = base_advantage(parsed["advantage"])
     if isinstance(parsed.get("rollout"), (str, Mapping)):
         parsed["rollout"] = rollout_strategy(parsed["rollout"])
     return parsed

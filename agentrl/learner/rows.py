@@ -174,7 +174,7 @@ def _numbers(trees: Sequence[Tree], index: Sequence[Row]) -> tuple[Tensor, Tenso
     for row in index:
         tree, begin = trees[row.tree], first[row.tree]
         own.append(_join([begin + node] * len(tree.nodes[node].ids) for node in row.nodes))
-        given.append([node for node in tree.episodes[row.episode].given])
+        given.append([begin + node for node in tree.episodes[row.episode].given])
     return _pad(own, -1, torch.long), _pad(given, -1, torch.long) if any(given) else None
 
 

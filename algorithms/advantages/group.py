@@ -16,12 +16,14 @@ from agentrl.algorithms import masked
 from agentrl.algorithms.batch import Batch, Stat
 from agentrl.algorithms.checks import in_range, one_of
 from agentrl.algorithms.episodes import (
+    GroupStatistics,
     counted_rows,
     episode_sum,
     group_statistics,
     group_sum,
 )
 
+SCALES = ("group", "batch", "none")
 SAMPLES = ("episodes", "rows")
 
 
@@ -55,33 +57,44 @@ class GroupRelative:
     population: bool = False
 
     def __post_init__(self) -> None:
-        one_of("scale", self.scale, ("group", "batch", "none"))
+        one_of("scale", self.scale, SCALES)
         one_of("lone", self.lone, ("raw", "zero"))
         one_of("samples", self.samples, SAMPLES)
         in_range("epsilon", self.epsilon, 0)
 
     def __call__(self, batch: Batch) -> Batch:
         """Set the advantages."""
+        mean_B, scale_B, lone_B = self.measure(batch)
+        relative_B = (batch.returns_B.double() - mean_B) / scale_B
+        if self.lone == "zero":
+            relative_B = torch.where(lone_B, 0.0, relative_B)
+        return spread(batch, relative_B)
+
+    def measure(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what returns are compared with [B]: mean, scale, and which groups have one only.
+
+        Mean and scale are float64; a group with one counted episode has mean 0 and scale 1, the
+        latter plus epsilon.
+        """
         group = group_statistics(batch, batch.returns_B, self.samples)
         lone_B = group.count_B <= 1
-        centred_B = batch.returns_B.double() - torch.where(lone_B, 0.0, group.mean_B)
+        scale_B = torch.ones_like(group.std_B)
         if self.scale == "group":
             # The official deviation of a lone episode is a float32 one.
             lone_scale = float(torch.ones(()) + self.epsilon)
-            std_B = group.std_B
-            if self.population:
-                std_B = (
-                    std_B * ((group.count_B - 1).clamp(min=0) / group.count_B.clamp(min=1)).sqrt()
-                )
+            std_B = self._deviation(group)
             scale_B = torch.where(lone_B, lone_scale, std_B + self.epsilon)
-            centred_B = centred_B / scale_B
         elif self.scale == "batch":
             everyone = replace(batch, groups_B=torch.zeros_like(batch.groups_B))
             std_B = group_statistics(everyone, batch.returns_B, self.samples).std_B
-            centred_B = centred_B / (std_B + self.epsilon)
-        if self.lone == "zero":
-            centred_B = torch.where(lone_B, 0.0, centred_B)
-        return spread(batch, centred_B)
+            scale_B = std_B + self.epsilon
+        return torch.where(lone_B, 0.0, group.mean_B), scale_B, lone_B
+
+    def _deviation(self, group: GroupStatistics) -> Tensor:
+        if not self.population:
+            return group.std_B
+        others_B = (group.count_B - 1).clamp(min=0)
+        return group.std_B * (others_B / group.count_B.clamp(min=1)).sqrt()
 
 
 @dataclass(frozen=True, slots=True)

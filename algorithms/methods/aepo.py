@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agentrl.algorithms.advantages.presets import credited
 from agentrl.algorithms.aggregation import Aggregation, Mode
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.methods.grpo import grpo
@@ -26,6 +27,7 @@ def arpo(
     branch_probability: float = 0.5,
     entropy_weight: float = 0.2,
     measure: str = "before",
+    credit: str = "flat",
     clip_low: float = 0.2,
     clip_high: float = 0.2,
     dual_clip: float | None = None,
@@ -56,7 +58,9 @@ def arpo(
         kl_coefficient=kl_coefficient,
     )
     mean = Aggregation(Mode.TOKEN_MEAN)
-    return replace(base, name="arpo", rollout=branching, aggregation=mean)
+    return replace(
+        base, name="arpo", rollout=branching, advantage=credited(credit), aggregation=mean
+    )
 
 
 @method(
@@ -78,6 +82,7 @@ def aepo(
     branch_penalty: float = 0.05,
     counter: str = "prompt",
     measure: str = "before",
+    credit: str = "flat",
     clip_low: float = 0.2,
     clip_high: float = 0.2,
     dual_clip: float | None = None,
@@ -104,6 +109,7 @@ def aepo(
         penalty=branch_penalty,
     )
     base = arpo(
+        credit=credit,
         clip_low=clip_low,
         clip_high=clip_high,
         dual_clip=dual_clip,

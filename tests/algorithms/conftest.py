@@ -20,6 +20,19 @@ LENGTHS = [7, 3, 5, 4, 1, 6, 7, 2, 3, 0]  # the last row is empty
 RETURNS = [1.0, 0.0, 0.5, 0.0, 1.0, 0.0, 2.0, 1.5, 1.0, 0.0]
 
 
+SPANS = [
+    [0, 0, 0, 1, 1, 2, 2],
+    [0, 0, 0],  # episodes 0 and 1 share a span
+    [3, 3, 3, 4, 4],
+    [5, 5, 6, 6],
+    [3],  # as do 2, 3 and 6, which was given the spans 3 and 4
+    [7] * 6,
+    [8] * 7,
+    [9, 9],
+    [10] * 3,
+    [],
+]
+GIVEN = [[-1, -1]] * 7 + [[3, 4], [-1, -1], [0, 3]]
 ANCHORS = [0, 0, 3, 1, 3, 4, 5, 3, 6, -1]
 ANSWERS = [0, 1, 0, 1, -1, 2, 0, 0, 1, -1]
 TEXTS = ("12", "seven", "x + 1")
@@ -63,6 +76,7 @@ def build(seed: int = 0, spread: float = 0.3, requires: Iterable[Statistic] = ()
             stats[stat.now()] = stats[stat] + spread * noise()
     hidden = mask == 0
     prompts = torch.where(torch.arange(5) == 0, float("nan"), -noise()[:, :5].abs())
+    spans = torch.tensor([row + [-1] * (WIDTH - len(row)) for row in SPANS])
     per_row = torch.tensor([ANCHORS]).T.expand(ROWS, WIDTH)
     return Batch(
         mask_BT=mask,
@@ -73,6 +87,8 @@ def build(seed: int = 0, spread: float = 0.3, requires: Iterable[Statistic] = ()
         rewards_BT=torch.where(hidden, float("nan"), rewards),
         truncated_B=torch.tensor([row == 2 for row in range(ROWS)]),
         ids_BT=torch.randint(0, 50, (ROWS, WIDTH), generator=random),
+        spans_BT=torch.where(hidden, -1, spans),
+        given_BN=torch.tensor(GIVEN),
         anchors_BT=torch.where(hidden, -1, per_row),
         observations_BT=torch.where(hidden, -1, per_row % len(TEXTS)),
         answers_B=torch.tensor(ANSWERS),

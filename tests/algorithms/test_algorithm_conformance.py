@@ -166,6 +166,7 @@ def test_padding_and_its_contents_do_not_matter(algorithm, make_batch, evaluate)
         turns_BT=wider(batch.turns_BT, 99),
         rewards_BT=wider(batch.rewards_BT, 123.0),
         ids_BT=wider(batch.ids_BT, 99),
+        spans_BT=wider(batch.spans_BT, 99),
         anchors_BT=wider(batch.anchors_BT, 99),
         observations_BT=wider(batch.observations_BT, 99),
         invalid_BT=wider(batch.invalid_BT, True),

@@ -1,0 +1,48 @@
+"""DR-PO: PPO from states inside reference answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agentrl.algorithms.algorithm import Algorithm
+from agentrl.algorithms.methods.ppo import ppo
+from agentrl.algorithms.registry import method
+from agentrl.algorithms.strategies.drpo import Drpo
+
+
+@method(
+    family="reward",
+    source="Dataset Reset Policy Optimization (arXiv 2404.08495); Cornell-RL/drpo",
+    provenance="official vectors",
+)
+def drpo(
+    *,
+    reset_probability: float = 1.0,
+    reference: str = "best",
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    gamma: float = 1.0,
+    lam: float = 0.95,
+    kl_reward_coefficient: float = 0.05,
+    value_coefficient: float = 0.1,
+    value_clip: float | None = 0.2,
+) -> Algorithm:
+    """DR-PO: PPO on answers that begin inside a reference, which is not trained.
+
+    With the chance `reset_probability` an episode takes over the first h units of a reference, h
+    uniform, and samples the rest; `reference` says where references come from.  The loss is PPO's with a critic and the KL in the reward.
+
+    Source: arXiv 2404.08495; Cornell-RL/drpo:src/tldr/drpo.py, whose defaults these are.  There
+    the value loss also covers what was taken over, and rewards are whitened, too; here neither is.
+    The tests against released code cover the choice of h and the mask, and PPO's loss.
+    """
+    base = ppo(
+        clip_low=clip_low,
+        clip_high=clip_high,
+        gamma=gamma,
+        lam=lam,
+        kl_reward_coefficient=kl_reward_coefficient,
+        value_coefficient=value_coefficient,
+        value_clip=value_clip,
+    )
+    return replace(base, name="drpo", rollout=Drpo(reset_probability=reset_probability, reference=reference))
