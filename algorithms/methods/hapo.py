@@ -13,7 +13,7 @@ from agentrl.algorithms.ratios.entropy_bounds import (
     TokenGroupRelative,
 )
 from agentrl.algorithms.registry import method
-from agentrl.algorithms.strategies import HapoSampler
+from agentrl.algorithms.strategies.hapo_sampler import HapoSampler, SamplerStatistics
 from agentrl.algorithms.surrogates.standard import PPOClip
 
 
@@ -44,18 +44,21 @@ def hapo(
     Source: Heterogeneous Adaptive Policy Optimization (arXiv 2509.16591);
     starriver030515/HAPO:verl/trainer/ppo/core_algos.py.  There a slip makes h >= 0 for every token,
     so what is meant for low entropy never happens: `sign` official; default `intended`.
-    `temperature_tau` is the strength of the sampler, `HapoSampler`; 0 leaves it out.
+    `temperature_tau` is the strength of the sampler, `HapoSampler`, which knows h from the last
+    update's tokens and samples the first rollout at T_0; 0 leaves it out.  Old log-probs are those
+    of T_0: no importance correction for the temperatures, as released.
     """
     scale = EntropyScale(pivot=entropy_pivot, sign=sign)
     base = ConstantBounds(clip_low, clip_high)
-    sampler = HapoSampler(tau=temperature_tau, sign=sign)
+    adaptive = temperature_tau != 0
     return Algorithm(
         name="hapo",
-        rollout=sampler if temperature_tau else None,
+        rollout=HapoSampler(tau=temperature_tau, sign=sign) if adaptive else None,
         group_filter=DropUniformGroups() if dynamic_sampling else None,
         advantage=TokenGroupRelative(),
         bounds=EntropyBounds(base=base, alpha=clip_alpha, scale=scale),
         late_transforms=(EntropyRedistribution(beta=advantage_beta, scale=scale),),
         surrogate=PPOClip(dual_clip),
         aggregation=Aggregation(Mode.TOKEN_MEAN),
+        controllers=(SamplerStatistics(pivot=entropy_pivot),) if adaptive else (),
     )

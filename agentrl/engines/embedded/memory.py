@@ -30,9 +30,7 @@ class Memory:
         evictions: how many were dropped for want of memory.
     """
 
-    def __init__(
-        self, shape: KVShape, budget: int, drop: Callable[[CachedSequence], None]
-    ) -> None:
+    def __init__(self, shape: KVShape, budget: int, drop: Callable[[CachedSequence], None]) -> None:
         self.budget = budget
         self.tails = KVStore(shape)
         self.prefixes = PrefixStore(shape)

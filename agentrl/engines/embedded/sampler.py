@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from agentrl.engines.base import SamplingParams
+from agentrl.errors import EngineError
 
 Words = npt.NDArray[np.uint64]
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -61,12 +62,15 @@ def sample(logits_SV: Tensor, params: Sequence[SamplingParams], noise: Sequence[
         logits_SV: one row per request, any floating type; the arithmetic is float32.
         params: settings of each row.
         noise: one number in [0, 1) per row.
+
+    Raises:
+        EngineError: a temperature rule gave a temperature that is not above 0.
     """
-    temperatures = [setting.temperature or 1.0 for setting in params]
     logits_SV = logits_SV.float()
     device = logits_SV.device
-    if any(temperature != 1.0 for temperature in temperatures):
-        logits_SV = logits_SV / torch.tensor(temperatures, device=device)[:, None]
+    temperatures_S = temperatures(logits_SV, params)
+    if temperatures_S is not None:
+        logits_SV = logits_SV / temperatures_S[:, None]
     logprobs_SV = torch.log_softmax(logits_SV, dim=-1)
     probs_SV = logprobs_SV.exp()
     # Probability 0 has log-prob minus infinity when logits are masked; 0 * -inf would be NaN.
@@ -92,6 +96,36 @@ def sample(logits_SV: Tensor, params: Sequence[SamplingParams], noise: Sequence[
         [ids_S1[:, 0].double(), chosen_S.double(), entropies_S.double()]
     ).tolist()
     return Draw([int(token) for token in ids], logprobs, entropies)
+
+
+def temperatures(logits_SV: Tensor, params: Sequence[SamplingParams]) -> Tensor | None:
+    """Return what divides the logits of each row, [S]; None if it is 1 everywhere.
+
+    Rows with the same rule and base temperature are shown to it together.
+
+    Raises:
+        EngineError: a rule gave a temperature that is not above 0.
+    """
+    bases = [setting.temperature or 1.0 for setting in params]
+    ruled: dict[tuple[int, float], list[int]] = {}
+    for row, setting in enumerate(params):
+        if setting.temperature_rule is not None and setting.temperature > 0:
+            ruled.setdefault((id(setting.temperature_rule), setting.temperature), []).append(row)
+    if not ruled and all(base == 1.0 for base in bases):
+        return None
+    found_S = torch.tensor(bases, device=logits_SV.device)
+    for (_, base), rows in ruled.items():
+        rule = params[rows[0]].temperature_rule
+        assert rule is not None
+        index_R = torch.tensor(rows, device=logits_SV.device)
+        chosen_R = rule(logits_SV[index_R], base).to(found_S)
+        if (chosen_R <= 0).any():  # NaN, where the logits are not finite, is reported later
+            raise EngineError(
+                f"`sampling.temperature_rule` {type(rule).__name__} gave the temperature "
+                f"{float(chosen_R.min())}; it must be above 0"
+            )
+        found_S[index_R] = chosen_R
+    return found_S
 
 
 def _truncates(setting: SamplingParams) -> bool:
