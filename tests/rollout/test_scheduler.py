@@ -9,10 +9,11 @@ import pytest
 
 from agentrl.errors import ContextOverflow
 from agentrl.learner.rows import rows
+from agentrl.rollout import scheduler as scheduler_module
 from agentrl.rollout.scheduler import RolloutLimits, RolloutScheduler
 from agentrl.rollout.workers import EnvPool
 from agentrl.storage import ForestWriter, read_forest, tree_to_json
-from agentrl.tree import Forest, StopReason
+from agentrl.tree import Forest, StopReason, Tree
 from tests.envs.corridor import Corridor
 from tests.envs.faulty import ENV_ID as FAULTY
 from tests.envs.faulty import FaultyEnv
@@ -147,8 +148,16 @@ def test_a_prompt_that_raises_fails_its_episodes_with_its_name(tiny_model, tiny_
     assert "(Broken): KeyError: 'no such key'" in forest[0].episodes[0].error
 
 
-def test_cancelling_a_collection_records_it_and_frees_the_engine(tiny_model, tiny_tokenizer):
+def test_cancelling_a_collection_records_it_and_frees_the_engine(
+    tiny_model, tiny_tokenizer, monkeypatch
+):
     seen = []
+
+    def tree(*arguments):
+        seen.append(Tree(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(scheduler_module, "Tree", tree)
 
     async def main():
         settings = episode_settings(tiny_tokenizer, max_turns=1000, max_context=100_000)
@@ -156,13 +165,6 @@ def test_cancelling_a_collection_records_it_and_frees_the_engine(tiny_model, tin
         tasks = [FaultyEnv.panel("train", count=1, kinds=["hang"], rate=1.0)[0]]
         async with EnvPool(2, env_ids=(FAULTY,)) as pool:
             scheduler = RolloutScheduler(pool, settings, deterministic=True)
-            original = scheduler._enqueue
-
-            def enqueue(queue, group, count):
-                seen.append(group.tree)
-                original(queue, group, count)
-
-            scheduler._enqueue = enqueue
             work = asyncio.create_task(
                 scheduler.collect(tasks, model_policy(engine, settings), group_size=2)
             )
@@ -175,7 +177,9 @@ def test_cancelling_a_collection_records_it_and_frees_the_engine(tiny_model, tin
         await engine.close()
 
     run(main())
-    assert {episode.stop for tree in seen for episode in tree.episodes} == {StopReason.CANCELLED}
+    assert [episode.stop for tree in seen for episode in tree.episodes] == [
+        StopReason.CANCELLED
+    ] * 2
 
 
 def test_a_first_prompt_that_does_not_fit_is_one_clear_error(tiny_model, tiny_tokenizer):
