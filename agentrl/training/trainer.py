@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from agentrl.config.load import to_plain
 from agentrl.envs.base import TextEnv
 from agentrl.rollout.policy import seed_of
 from agentrl.training.collection import Collector
+from agentrl.training.engine_metrics import engine_metrics
 from agentrl.training.evaluations import Evaluations
 from agentrl.training.metrics import MetricsLog
 from agentrl.training.parts import Parts, build_parts
@@ -197,10 +199,12 @@ class Trainer:
 
     async def _step(self, step: int) -> dict[str, float]:
         """Do one training step and return its metrics."""
+        before = replace(self._parts.engine.stats)
         times = [time.perf_counter()]
         collected = await self._collector.collect(step)
         times.append(time.perf_counter())
         values = collected.metrics()
+        values |= engine_metrics(before, self._parts.engine.stats, times[1] - times[0])
         report = self._parts.learner.update(collected.forest)
         if self._memory is not None:
             remember(self._memory, collected.sampled)

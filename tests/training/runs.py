@@ -65,7 +65,7 @@ def metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def _is_duration(key: str) -> bool:
-    return key.startswith("time/") or key.endswith("seconds")
+    return key.startswith("time/") or key.endswith(("seconds", "busy_share"))
 
 
 def summary(run: Path) -> dict[str, Any]:

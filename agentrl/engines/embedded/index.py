@@ -1,8 +1,8 @@
 """Finds the sequences that begin like a prompt, without comparing it with each of them.
 
-A radix tree.  Its inner nodes are *forks*: beginnings after which sequences part.  What lies between
-two forks is not stored but read off any sequence below, and a sequence that has parted from all
-others is a leaf: it may grow by any number of tokens without the tree being touched.
+A radix tree.  Its inner nodes are *forks*: beginnings after which sequences part.  What lies
+between two forks is not stored but read off any sequence below, and a sequence that has parted from
+all others is a leaf: it may grow by any number of tokens without the tree being touched.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class PrefixIndex:
     def longest(self, tokens: list[int], limit: int) -> tuple[CachedSequence | None, int]:
         """Return a sequence that shares most of `tokens[:limit]`, and how many tokens those are.
 
-        Of several, one that ends there comes first, else the one that came first.
+        Of several, one that goes no further comes first.
         """
         below, length = self._descend(tokens, limit)
         return (next(self._sequences(below)) if length else None), length
