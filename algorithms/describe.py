@@ -13,7 +13,7 @@ from agentrl.algorithms import registry
 from agentrl.algorithms.algorithm import SLOTS, Algorithm
 
 TITLES = {
-    "agentic": "Agentic: many turns",
+    "agentic": "Agentic: many turns, branching rollouts",
     "policy-loss": "Policy loss, clipping, token weights, regularisers",
     "advantage": "Advantage, re-weighting, selection",
     "reward": "Reward, self-labelling, token credit",

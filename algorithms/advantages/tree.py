@@ -68,7 +68,7 @@ class SubtreeStep:
     Source: V(s) - V(parent) and V(s) - V(root) are the local and the global advantage of TreeRL
     (arXiv 2506.11902), whose division by the root of the number of episodes is left out; in a full
     tree V(s) - V(parent) is also the step reward of TreeRPO (arXiv 2506.05183) less its mean over
-    the siblings.  Trees without a common root, the scale and its place are our reading.
+    the siblings.  The scale, and trees without a common root, are our reading.
 
     Attributes:
         outcome_weight: omega, weight of the part that compares with the whole group.

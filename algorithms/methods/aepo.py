@@ -38,7 +38,10 @@ def arpo(
     Part of a task's `rollouts` start from the prompt, the rest are branches of unfinished ones
     (`Branching`).  Advantage and loss are GRPO's with a token mean ("soft" attribution): the
     tokens that branches share have equal ratios in all of them, so they get the mean advantage.
-    The branching is not carried out yet: a run says so and samples its episodes independently.
+
+    `credit`: `flat` is that; `subtree` gives shared tokens the mean advantage explicitly, the
+    paper's "hard" attribution; `step` compares at every fork (`SubtreeStep`); `tree` adds the
+    comparison within the tree (`TreeRelative`).
 
     Source: arXiv 2507.19849; RUC-NLPIR/ARPO, settings of its 7B scripts.  `measure="after"` is the
     paper's rule, `before` the released one.
@@ -93,7 +96,7 @@ def aepo(
     A' = A (1 + advantage_strength z), z the standardised entropy of the token in the optimiser
     batch (`balanced_advantage`).  For A' > 0 and r > 1 + clip_high the surrogate keeps its value
     and the gradient (1 + clip_high) A' dl instead of 0 (`balanced_clip`).  Rollouts are those of
-    `Branching` with `AepoRule`, not carried out yet either.  The rest is GRPO with a token mean.
+    `Branching` with `AepoRule`.  The rest is GRPO with a token mean; `credit` as in ARPO.
 
     `advantage_entropy`: `current`, as released, costs a forward pass per optimiser step; `old` is
     that of the rollout.

@@ -12,7 +12,7 @@ from agentrl.algorithms.strategies.cure import Cure
 
 
 @method(
-    family="reward",
+    family="agentic",
     source="CURE (arXiv 2508.11016); bytedance/CURE",
     provenance="official vectors",
 )

@@ -1,4 +1,4 @@
-"""DR-PO: PPO from states inside reference answers."""
+"""DR-PO: PPO from states inside stored episodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agentrl.algorithms.strategies.drpo import Drpo
 
 
 @method(
-    family="reward",
+    family="agentic",
     source="Dataset Reset Policy Optimization (arXiv 2404.08495); Cornell-RL/drpo",
     provenance="official vectors",
 )
@@ -27,10 +27,12 @@ def drpo(
     value_coefficient: float = 0.1,
     value_clip: float | None = 0.2,
 ) -> Algorithm:
-    """DR-PO: PPO on answers that begin inside a reference, which is not trained.
+    """DR-PO: PPO on episodes that begin inside a stored one, which is not trained.
 
-    With the chance `reset_probability` an episode takes over the first h units of a reference, h
-    uniform, and samples the rest; `reference` says where references come from.  The loss is PPO's with a critic and the KL in the reward.
+    With the chance `reset_probability` an episode takes over the first h turns of a stored one (h
+    tokens where it has a single turn), h uniform, and samples the rest.  `reference`: `best`, the
+    best successful episode of the task so far; `expert`, the environment's expert; or a rollout
+    file.  The loss is PPO's with a critic and the KL in the reward.
 
     Source: arXiv 2404.08495; Cornell-RL/drpo:src/tldr/drpo.py, whose defaults these are.  There
     the value loss also covers what was taken over, and rewards are whitened, too; here neither is.
@@ -45,4 +47,5 @@ def drpo(
         value_coefficient=value_coefficient,
         value_clip=value_clip,
     )
-    return replace(base, name="drpo", rollout=Drpo(reset_probability=reset_probability, reference=reference))
+    strategy = Drpo(reset_probability=reset_probability, reference=reference)
+    return replace(base, name="drpo", rollout=strategy)

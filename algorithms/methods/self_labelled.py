@@ -133,8 +133,8 @@ def ettrl(
 
     `reshape`: `res`, A_i <- max(0, 2 - H_i / mean_g H) A_i with H_i the mean entropy of episode i;
     `clip`, A_i <- clip(A_i, -beta, beta).  A prompt gets M (1 + N B) rollouts: `roots` M trees,
-    `fork_count` N forks of each, `branches` B rows from each.  Forks are not carried out yet: a run
-    says so and samples its episodes independently.
+    `fork_count` N forks of each, `branches` B rows from each, of which only the root is trained on
+    what they share.
 
     Source: arXiv 2508.11356; no code was released.  Clamping at 0 is our guard; the first
     `train_rollouts` leaves are trained on, as in TTRL.

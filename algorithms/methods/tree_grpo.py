@@ -20,7 +20,7 @@ from agentrl.algorithms.strategies.fixed import FixedBranching
 def tree_grpo(
     *,
     credit: str = "tree",
-    turns: tuple[int, ...] = (0,),
+    turns: tuple[int, ...] | list[int] = (0,),
     children: int = 3,
     roots: int = 2,
     clip_low: float = 0.2,
@@ -46,7 +46,11 @@ def tree_grpo(
     return replace(
         base,
         name="tree_grpo",
-        rollout=FixedBranching(turns=tuple(turns), children=children, roots=roots),
+        rollout=FixedBranching(
+            turns=tuple(turns) if isinstance(turns, list) else turns,
+            children=children,
+            roots=roots,
+        ),
         advantage=credited(credit),
         aggregation=Aggregation(Mode.TOKEN_MEAN),
     )

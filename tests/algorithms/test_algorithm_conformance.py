@@ -56,6 +56,9 @@ VARIANTS += [("gigpo", {"invalid_action_penalty": 0.1, "samples": "episodes"})]
 VARIANTS += [("epo", {"averaging": "turn-mean"}), ("epo", {"base": "ppo"})]
 VARIANTS += [("epo", {"variant": "step", "first_turn": 1, "penalty_mode": "seq"})]
 VARIANTS += [("empg", {"base": "dapo"}), ("aepo", {"advantage_entropy": "old"})]
+VARIANTS += [("aepo", {"credit": "subtree"}), ("arpo", {"credit": "step"})]
+VARIANTS += [("cure", {"credit": "subtree"}), ("tree_grpo", {"credit": "step"})]
+VARIANTS += [("dr_grpo", {"advantage": "tree"})]
 VARIANTS += [
     ("bapo", {"positive_share": 0.6, "count_clipped": True}),
     ("clip_b", {"mu": 0.5}),

@@ -17,6 +17,7 @@ LEARNS_WITHOUT_CONTRAST = {
     "dcpo": "right tokens also earn a share of what a hotter or colder copy gives them",
     "dr_bot": "pays for turns at first",
     "dro": "pulls towards the old policy inside its surrogate",
+    "drpo": "its critic has errors of its own",
     "empg": "adds a bonus for clear futures",
     "empo": "its reward is agreement, not success",
     "ettrl": "its reward is agreement, not success",
