@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentrl.training.curves import Curve, plot
+from agentrl.training.tree_picture import branches, picture
 from agentrl.tree import Episode, Tree, Writer
 
 PLOTS: Sequence[tuple[str, Mapping[str, str]]] = (
@@ -21,11 +22,13 @@ PLOTS: Sequence[tuple[str, Mapping[str, str]]] = (
     ),
     ("Reward per episode", {"rollout/reward": "training rollouts"}),
     ("Actions per episode", {"rollout/turns": "training rollouts"}),
+    ("Tokens sampled per step", {"rollout/tokens_sampled": "training rollouts"}),
     ("Entropy (nats per token)", {"learner/entropy": "policy"}),
     ("Gradient norm", {"learner/grad_norm": "before clipping"}),
     ("Seconds per step", {"time/rollout": "rollout", "time/update": "update"}),
 )
 
+DRAWN_TREES = 6
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1060px;margin:2em auto;padding:0 1em}
 h1{font-size:1.5em} h2{font-size:1.15em;margin-top:2em}
@@ -50,6 +53,7 @@ def write_report(
     metrics: Sequence[Mapping[str, Any]],
     summary: Mapping[str, Any],
     trees: Sequence[Tree],
+    sampled: Sequence[Tree],
     decode: Any,
     config_text: str,
 ) -> None:
@@ -61,6 +65,7 @@ def write_report(
         metrics: lines of `metrics.jsonl`.
         summary: final numbers, shown as a table.
         trees: groups whose first episode is shown.
+        sampled: groups that were learned from; those with branches are drawn.
         decode: token ids to text.
         config_text: the effective configuration.
     """
@@ -78,6 +83,7 @@ def write_report(
         "<h2>What the agent saw and said after training</h2>",
         "<p>First episode of each task; what the agent wrote is blue.</p>",
         *(_episode(tree, decode, number == 0) for number, tree in enumerate(trees)),
+        *_pictures(sampled),
         f"<h2>Run</h2>{_table(summary)}",
         "<h2>Configuration</h2>",
         f"<pre>{html.escape(config_text)}</pre></body></html>",
@@ -115,6 +121,26 @@ def _figure(name: str, series: Mapping[str, str], metrics: Sequence[Mapping[str,
         curves.append(Curve(label, [(float(x), float(y)) for x, y in points]))
     bounds = (0.0, 1.0) if name == "Success rate" else None
     return f"<figure><figcaption>{html.escape(name)}</figcaption>{plot(curves, bounds)}</figure>"
+
+
+def _pictures(sampled: Sequence[Tree]) -> list[str]:
+    """Draw trees that branched: first those in which branches made a difference."""
+    grown = [tree for tree in sampled if branches(tree)]
+    if not grown:
+        return []
+    grown.sort(key=lambda tree: len({episode.reward for episode in tree.counted()}) < 2)
+    return [
+        "<h2>What branching sampled</h2>",
+        "<p>Each line is an episode, each dot a turn; a branch hangs where it left its parent, and "
+        "is hollow where it began inside an answer. Green episodes succeeded; the number is the "
+        "reward.</p>",
+        '<div class="plots">',
+        *(
+            f"<figure><figcaption>{html.escape(tree.task.id)}</figcaption>{picture(tree)}</figure>"
+            for tree in grown[:DRAWN_TREES]
+        ),
+        "</div>",
+    ]
 
 
 def _episode(tree: Tree, decode: Any, open_: bool) -> str:

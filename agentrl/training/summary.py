@@ -51,12 +51,19 @@ def conclude(
         metrics=read_metrics(files.metrics),
         summary=summary,
         trees=examples(read_forest(played).trees) if played.exists() else [],
+        sampled=newest_rollouts(files),
         decode=lambda ids: readable(tokenizer, ids),
         config_text=files.config.read_text(encoding="utf-8"),
     )
     files.write_summary(summary)  # last: it says that the run has ended
     progress.say(f"Report: {files.report}")
     return summary
+
+
+def newest_rollouts(files: RunDirectory) -> list[Tree]:
+    """Return the trees of the last rollout that was saved; none where none was."""
+    saved = sorted(files.rollouts(0).parent.glob("step-*.jsonl"))
+    return read_forest(saved[-1]).trees if saved else []
 
 
 def examples(trees: Sequence[Tree], count: int = SHOWN_TREES) -> list[Tree]:
