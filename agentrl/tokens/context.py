@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentrl.errors import ConfigError
-from agentrl.tokens.renderer import Message, Refusal, Renderer
+from agentrl.tokens.bridge import Refusal
+from agentrl.tokens.renderer import Message, Renderer
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,54 +13,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import jinja2
 
 from agentrl.errors import TemplateError
+from agentrl.tokens.bridge import ANSWER, THOUGHT, Bridge, Refusal, dummy_exchange, refusal
 from agentrl.tokens.special import Neutraliser
 
 Message = Mapping[str, Any]
-"""A chat message: `role`, `content` and whatever else the template knows."""
+"""A chat message: `role`, `content` and whatever else the template knows; JSON values only."""
 
-_ANSWER = "Answer7421"
-_THOUGHT = "Thought7421"
-
-
-class RefusalReason(StrEnum):
-    """Why a conversation cannot be extended by appending."""
-
-    REWRITES_HISTORY = "rewrites_history"
-    """The new messages change how the template shows an earlier turn."""
-    STRIPS_THINKING = "strips_thinking"
-    """The template removes the thinking of a turn once another one follows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Says that a bridge would not give what the template gives.
-
-    Attributes:
-        reason: for programs.
-        detail: for people.
-    """
-
-    reason: RefusalReason
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bridge:
-    """Ids from the end of a sampled turn to the start of the next.
-
-    Attributes:
-        closing: the end-of-turn id the model did not reach, written by the template; or empty.
-        ids: the new messages and the header of the next model turn, written by the environment.
-    """
-
-    closing: list[int]
-    ids: list[int]
+_REMEMBERED_BRIDGES = 1024
+_REMEMBERED_BASES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +78,9 @@ class Renderer:
         added = tokenizer.added_tokens_decoder
         self._special_ids = frozenset(i for i, token in added.items() if token.special)
         self._neutraliser = Neutraliser(added[i].content for i in self._special_ids)
-        self._bases: dict[tuple[str, ...], str | Refusal] = {}
+        # Episodes of a group often see the same observation.
+        self._written = lru_cache(_REMEMBERED_BRIDGES)(self._write)
+        self._base = lru_cache(_REMEMBERED_BASES)(self._render_base)
         self.end_of_turn_id = self._find_end_of_turn()
         self._end_text = added[self.end_of_turn_id].content
         known = [self.end_of_turn_id, tokenizer.eos_token_id, *stop_ids]
@@ -130,7 +98,8 @@ class Renderer:
         Raises:
             TemplateError: the template does not accept the messages.
         """
-        return self._encode(self._render(messages, tools, prompt=True))
+        plain = self._plain(messages)
+        return self._encode(self._render(plain, self._neutraliser.value(tools), prompt=True))
 
     def parse(self, ids: Sequence[int]) -> ModelTurn:
         """Return the text of a sampled turn and whether the model ended it."""
@@ -165,34 +134,42 @@ class Renderer:
         Raises:
             TemplateError: the template does not accept the messages.
         """
-        dummies = _dummies(messages, thought)
-        base = self._base(dummies, tools, thought)
-        if isinstance(base, Refusal):
-            return base
-        text = self._render([*dummies, *messages], tools, prompt=True)
-        if not text.startswith(base):
-            return _refusal(thought and _THOUGHT not in text)
-        # The end-of-turn text leads, so that what follows is encoded as in the whole conversation.
-        ids = self._encode(self._end_text + text[len(base) :])
-        return Bridge([] if ended else [self.end_of_turn_id], ids[1:])
+        plain = json.dumps(self._plain(messages)), json.dumps(self._neutraliser.value(tools))
+        written = self._written(*plain, thought)
+        if isinstance(written, Refusal):
+            return written
+        return Bridge([] if ended else [self.end_of_turn_id], list(written))
 
-    def _base(
-        self, dummies: list[Message], tools: Sequence[Mapping[str, Any]] | None, thought: bool
-    ) -> str | Refusal:
-        """Return the rendering of a dummy exchange, cut after its last end of turn."""
-        calls = [call["function"]["name"] for call in dummies[-1].get("tool_calls", ())]
-        key = (str(thought), json.dumps(tools) if tools else "", *calls)
-        if key not in self._bases:
-            text = self._render(dummies, tools, prompt=False)
-            if thought and _THOUGHT not in text:
-                self._bases[key] = _refusal(thinking=True)
-            else:
-                self._bases[key] = text[: text.rindex(self._end_text) + len(self._end_text)]
-        return self._bases[key]
+    def _write(
+        self, messages_json: str, tools_json: str, thought: bool
+    ) -> tuple[int, ...] | Refusal:
+        """Return the ids of a bridge, without `closing`."""
+        messages, tools = json.loads(messages_json), json.loads(tools_json)
+        dummies = self._plain(dummy_exchange(messages, thought))
+        text = self._render([*dummies, *messages], tools, prompt=True)
+        base = self._base(json.dumps(dummies), tools_json)
+        if base is not None and not text.startswith(base):
+            self._base.cache_clear()  # a template may show the date, and another day has begun
+            base = self._base(json.dumps(dummies), tools_json)
+        if base is None or not text.startswith(base):
+            return refusal(thought and (base is None or THOUGHT not in text))
+        # The end-of-turn text leads, so that what follows is encoded as in the whole conversation.
+        return tuple(self._encode(self._end_text + text[len(base) :])[1:])
+
+    def _render_base(self, dummies_json: str, tools_json: str) -> str | None:
+        """Return the rendering of a dummy exchange, cut after its last end of turn.
+
+        None where the template does not even show the thinking of the last turn.
+        """
+        dummies = json.loads(dummies_json)
+        text = self._render(dummies, json.loads(tools_json), prompt=False)
+        if THOUGHT in dummies[-1]["content"] and THOUGHT not in text:
+            return None
+        return text[: text.rindex(self._end_text) + len(self._end_text)]
 
     def _find_end_of_turn(self) -> int:
-        text = self._render(_dummies([], thought=False), None, prompt=False)
-        _, found, tail = text.rpartition(_ANSWER)
+        text = self._render(self._plain(dummy_exchange([], thought=False)), None, prompt=False)
+        _, found, tail = text.rpartition(ANSWER)
         ids = self._encode(tail) if found else []
         end = next((i for i in ids if i in self._special_ids), None)
         if end is None:
@@ -203,54 +180,31 @@ class Renderer:
             )
         return end
 
+    def _plain(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """Return messages that hold no special tokens."""
+        try:
+            return [{**self._neutraliser.value(m), "role": m["role"]} for m in messages]
+        except KeyError as error:
+            raise TemplateError(_rejection(messages, error)) from error
+
     def _render(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Mapping[str, Any]] | None,
-        *,
-        prompt: bool,
+        self, plain: list[dict[str, Any]], tools: list[dict[str, Any]] | None, *, prompt: bool
     ) -> str:
         try:
-            plain = [{**self._neutraliser.value(m), "role": m["role"]} for m in messages]
             text: str = self.tokenizer.apply_chat_template(
                 plain,
-                tools=self._neutraliser.value(tools) if tools else None,
+                tools=tools or None,
                 add_generation_prompt=prompt,
                 tokenize=False,
                 **self.template_kwargs,
             )
         except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
-            raise TemplateError(_rejection(messages, error)) from error
+            raise TemplateError(_rejection(plain, error)) from error
         return text
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
-
-
-def _dummies(messages: Sequence[Message], thought: bool) -> list[Message]:
-    """Return a short exchange whose model turn calls the tools that `messages` answer."""
-    content = f"<think>\n{_THOUGHT}\n</think>\n\n{_ANSWER}" if thought else _ANSWER
-    turn: dict[str, Any] = {"role": "assistant", "content": content}
-    results = [message for message in messages if message.get("role") == "tool"]
-    if results:
-        turn["tool_calls"] = [
-            {
-                "type": "function",
-                "id": result.get("tool_call_id", f"call{position:05d}"),
-                "function": {"name": result.get("name", "tool"), "arguments": {}},
-            }
-            for position, result in enumerate(results)
-        ]
-    return [{"role": "user", "content": "Question"}, turn]
-
-
-def _refusal(thinking: bool) -> Refusal:
-    if thinking:
-        detail = "The chat template removes the thinking of earlier turns."
-        return Refusal(RefusalReason.STRIPS_THINKING, detail)
-    detail = "The chat template shows earlier turns differently once these messages follow."
-    return Refusal(RefusalReason.REWRITES_HISTORY, detail)
 
 
 def _rejection(messages: Sequence[Message], error: Exception) -> str:

@@ -187,9 +187,7 @@ def test_a_message_without_role_is_refused(tokenizer):
         Renderer(tokenizer).prompt([{"content": "Hi"}])
 
 
-def test_dummies_are_rendered_once_per_set_of_tools(tokenizer, monkeypatch):
-    render = Renderer(tokenizer)
-    render.bridge([USER], ended=True)
+def counted_renderings(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     calls = []
     original = tokenizer.apply_chat_template
 
@@ -198,6 +196,67 @@ def test_dummies_are_rendered_once_per_set_of_tools(tokenizer, monkeypatch):
         return original(*args, **kwargs)
 
     monkeypatch.setattr(tokenizer, "apply_chat_template", counted)
-    for _ in range(3):
-        render.bridge([USER], ended=True)
+    return calls
+
+
+def test_dummies_are_rendered_once_per_set_of_tools(tokenizer, monkeypatch):
+    render = Renderer(tokenizer)
+    render.bridge([USER], ended=True)
+    calls = counted_renderings(tokenizer, monkeypatch)
+    for number in range(3):
+        render.bridge([USER | {"content": str(number)}], ended=True)
     assert len(calls) == 3
+
+
+def test_a_bridge_seen_before_is_not_rendered_again_and_is_nobody_elses(tokenizer, monkeypatch):
+    render = Renderer(tokenizer)
+    first = render.bridge([USER], ended=True)
+    assert isinstance(first, Bridge)
+    before = list(first.ids)
+    first.ids.append(0)
+    calls = counted_renderings(tokenizer, monkeypatch)
+    assert render.bridge([USER], ended=False) == Bridge([render.end_of_turn_id], before)
+    assert not calls
+
+
+def test_messages_tools_and_thinking_tell_remembered_bridges_apart(tokenizer):
+    tools = [{"type": "function", "function": {"name": "search"}}]
+    cases = [
+        {"messages": [USER]},
+        {"messages": [USER], "tools": tools},
+        {"messages": [USER], "thought": True},
+        {"messages": [USER, USER]},
+        {"messages": [{"role": "tool", "content": "Hi"}]},
+        {"messages": [USER | {"name": "Ann"}]},
+    ]
+    template = chat.STRIPS_THINKING.replace(
+        "m.role + '", "m.role + (m.name or '') + (tools | tojson if tools else '') + '"
+    )
+    render = renderer(tokenizer, template)
+    for _ in range(2):
+        for case in cases:
+            alone = renderer(tokenizer, template)
+            assert render.bridge(**case, ended=True) == alone.bridge(**case, ended=True)
+    assert len({str(render.bridge(**case, ended=True)) for case in cases}) == len(cases)
+
+
+def test_a_template_that_shows_the_date_is_still_bridged_on_the_next_day(tokenizer):
+    render = renderer(
+        tokenizer, "{{ date + '\n' }}" + chat.PLAIN, template_kwargs={"date": "1 May"}
+    )
+    before = render.bridge([USER], ended=True)
+    render.template_kwargs["date"] = "2 May"
+    other = render.bridge([USER | {"content": "Ho"}], ended=True)
+    assert isinstance(before, Bridge)
+    assert text_of(tokenizer, other) == text_of(tokenizer, before).replace("Hi", "Ho")
+
+
+def test_results_of_calls_with_other_ids_are_bridged_by_templates_that_show_ids(tokenizer):
+    shown = "{% for c in m.tool_calls or [] %}{{ c.id }}{% endfor %}"
+    template = chat.PLAIN.replace(
+        "{% set text = m.content %}", "{% set text = m.content %}" + shown
+    )
+    render = renderer(tokenizer, template)
+    for number in range(3):
+        bridge = render.bridge([RESULT | {"tool_call_id": f"id{number}"}], ended=True)
+        assert "id" not in text_of(tokenizer, bridge)
