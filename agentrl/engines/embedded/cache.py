@@ -79,11 +79,13 @@ class SequenceCache:
             shares_now = self._worth_sharing(match.length, len(tokens))
         return not shares_now and self._worth_sharing(pending.length, len(tokens))
 
-    def refresh(self, tokens: list[int]) -> None:
-        """Keep what `tokens` begin with for as long as other sequences can be given up."""
+    def want(self, tokens: list[int]) -> CachedSequence | None:
+        """Return what `tokens` will start from; it is kept until then, if there is room."""
         source, _ = self._computed.longest(tokens, len(tokens) - 1)
         if source is not None:
+            source.wanted += 1
             self.memory.resting.refresh(source)
+        return source
 
     def _own(self, session: str | None) -> CachedSequence | None:
         """The sequence that a session may take over."""

@@ -51,7 +51,7 @@ class Memory:
             force: go beyond the budget rather than return None.
         """
         if not self._free:
-            victim = self.resting.oldest((source,), released=True)
+            victim = self.resting.oldest((source,), spare=True)
             if victim is not None:
                 self._drop(victim)
             elif not self._grow() and not self._make_room(source, force):

@@ -25,6 +25,7 @@ class Request:
         future: where the completion goes.
         watch: looks for stop strings, if any were asked for.
         sequence: its place in the cache while it runs.
+        wants: the cached sequence that it is going to start from, while it waits.
         waits_for: a running sequence that is computing tokens this one shares, and how many.
         cached: prompt tokens that did not have to be computed; None before it first ran.
         reached: tokens that had keys and values when it last lost its place in the cache.
@@ -39,6 +40,7 @@ class Request:
     future: asyncio.Future[Completion]
     watch: StopStrings | None = None
     sequence: CachedSequence | None = None
+    wants: CachedSequence | None = None
     waits_for: tuple[CachedSequence, int] | None = None
     cached: int | None = None
     reached: int = 0
@@ -56,6 +58,12 @@ class Request:
             self.versions[-1] = (version, self.versions[-1][1] + 1)
         else:
             self.versions.append((version, 1))
+
+    def stop_wanting(self) -> None:
+        """Take note that it does not wait any more."""
+        if self.wants is not None:
+            self.wants.wanted -= 1
+            self.wants = None
 
     def lose_place(self) -> None:
         """Take note that its cached sequence is gone; it starts again."""

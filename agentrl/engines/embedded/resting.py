@@ -35,17 +35,19 @@ class Resting:
             queue.move_to_end(sequence)
 
     def oldest(
-        self, spared: Collection[CachedSequence | None] = (), *, released: bool = False
+        self, needed: Collection[CachedSequence | None] = (), *, spare: bool = False
     ) -> CachedSequence | None:
         """Return what is to be given up first, or None.
 
         Args:
-            spared: sequences that are needed.
-            released: look at released sequences only.
+            needed: never returned.
+            spare: return only a sequence that nobody is known to come back to.
         """
-        kinds = (Use.RELEASED,) if released else (Use.RELEASED, Use.IDLE)
-        everything = (sequence for kind in kinds for sequence in self._queues[kind])
-        return next((sequence for sequence in everything if sequence not in spared), None)
+        kinds = (Use.RELEASED,) if spare else (Use.RELEASED, Use.IDLE)
+        for sequence in (sequence for kind in kinds for sequence in self._queues[kind]):
+            if sequence not in needed and not (spare and sequence.wanted):
+                return sequence
+        return None
 
     def clear(self) -> None:
         """Take out everything."""

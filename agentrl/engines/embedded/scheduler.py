@@ -53,12 +53,13 @@ class Scheduler:
         return decoding + prefilling
 
     def submit(self, request: Request) -> None:
-        """Let a request wait for its turn; what it may reuse is kept until then if possible."""
-        self.cache.refresh(request.tokens)
+        """Let a request wait for its turn."""
+        request.wants = self.cache.want(request.tokens)
         self.waiting.append(request)
 
     def finish(self, request: Request) -> None:
         """Take a request out; what it cached stays for its session."""
+        request.stop_wanting()
         if request.sequence is not None:
             self.cache.rest(request.sequence)
             request.sequence = None
@@ -98,6 +99,7 @@ class Scheduler:
             if sequence is None:
                 blocked += queue[number:]
                 break
+            request.stop_wanting()
             request.sequence = sequence
             self.running[request] = None
             self._count(request, sequence.computed)

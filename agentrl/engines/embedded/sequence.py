@@ -60,6 +60,7 @@ class CachedSequence:
         computed: how many of `tokens` have keys and values.
         prefix: where the first `start` tokens are, if shared.
         use: who needs it.
+        wanted: how many waiting requests are going to start from it.
     """
 
     tokens: list[int]
@@ -68,6 +69,7 @@ class CachedSequence:
     computed: int = 0
     prefix: Prefix | None = None
     use: Use = Use.RUNNING
+    wanted: int = 0
 
     @property
     def start(self) -> int:
