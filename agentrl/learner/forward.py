@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from agentrl.algorithms.statistics import LogitStatistic, Stat, Statistic
-from agentrl.learner.head import Predictions, measure, predict
+from agentrl.learner.head import Predictions, predict
 from agentrl.learner.packing import MicroBatch
 from agentrl.learner.tree_attention import TreeAttention
 from agentrl.models.attention import all_hidden_states
@@ -46,24 +46,27 @@ def forward(
     hidden_Nd, inner = all_hidden_states(model, micro.ids_N, micro.positions_N, context, layers)
     hidden_Md = hidden_Nd[micro.predictors_M]
     weight_Vd: Tensor = model.get_output_embeddings().weight  # type: ignore[operator]
-    predictions = predict(
-        hidden_Md,
-        weight_Vd,
-        micro.targets_M,
-        temperature=temperature,
-        entropy=any(stat in wanted for stat in _ENTROPIES),
+    main, *others = (
+        predict(
+            hidden_Md if layer is None else inner[layer][micro.predictors_M],
+            weight_Vd,
+            micro.targets_M,
+            temperature=temperature,
+            entropy=layer is None and any(stat in wanted for stat in _ENTROPIES),
+            further=[stat for stat in further if stat.layer == layer],
+        )
+        for layer in (None, *layers)
     )
-    found: dict[Statistic, Tensor] = {Stat.LOGPROBS: predictions.logprobs_M}
-    if predictions.entropies_M is not None:
-        found[Stat.ENTROPY] = predictions.entropies_M.detach()
+    found: dict[Statistic, Tensor] = {Stat.LOGPROBS: main.logprobs_M}
+    for read in (main, *others):
+        found.update(read.further.items())
+    if main.entropies_M is not None:
+        found[Stat.ENTROPY] = main.entropies_M.detach()
         if Stat.ENTROPY_GRAD in wanted:
-            found[Stat.ENTROPY_GRAD] = predictions.entropies_M
+            found[Stat.ENTROPY_GRAD] = main.entropies_M
     if Stat.VALUES in wanted and value_head is not None:
-        found[Stat.VALUES] = value_head(hidden_Md)[:, 0].to(predictions.logprobs_M.dtype)
-    for stat in further:
-        read_Md = hidden_Md if stat.layer is None else inner[stat.layer][micro.predictors_M]
-        found[stat] = measure(stat, read_Md, weight_Vd, micro.targets_M, temperature=temperature)
-    return {stat: values[micro.gather_BT] for stat, values in found.items()}, predictions
+        found[Stat.VALUES] = value_head(hidden_Md)[:, 0].to(main.logprobs_M.dtype)
+    return {stat: values[micro.gather_BT] for stat, values in found.items()}, main
 
 
 @torch.no_grad()

@@ -1,35 +1,36 @@
-"""Log-prob and entropy straight from hidden states, never holding a tokens x vocabulary matrix.
+"""Every statistic of the next token from hidden states, never holding a tokens x vocabulary matrix.
 
-Symbols: M predicted tokens, d hidden width, V vocabulary, h [M, d], W [V, d], targets y [M],
-b = 1 / temperature, logits z = b h W^T, L = logsumexp(z), p = softmax(z).
+M predicted tokens, d hidden width, V vocabulary; a tile is C tokens by B ids.
 
-    log-prob l = z_y - L        entropy H = L - sum_v p_v z_v
+The logits are computed tile by tile: once in the forward pass, which keeps a few numbers per token,
+and once more in the backward pass, where the gradients of all statistics become one gradient in the
+logits of the tile, and that is multiplied by the weight and by the hidden states.
 
-With upstream gradients g of l and e of H, for each token:
+Log-prob and entropy are sums over the vocabulary (`softmax.py`), so their tiles take all tokens and
+a narrow block of ids: a block of the weight is then read once, and its gradient written once.  Any
+other `LogitStatistic` is a function of all logits of a token and gets its gradient from autograd
+over the tile; tiles are whole rows then, and log-prob and entropy are read off them as well.
 
-    dz_v = g (1[v = y] - p_v) - e p_v (log p_v + H)        dh = b dz W        dW = b dz^T h
-
-Tokens are handled in chunks; the forward pass keeps L and H only, the backward pass computes the
-logits of a chunk again.  The same idea is in verl-project/verl,
+The same idea, with rows, for log-prob and entropy: verl-project/verl,
 verl/utils/experimental/torch_functional.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from agentrl.algorithms.statistics import LogitStatistic
+from agentrl.learner.softmax import RunningSoftmax, softmax_gradient
 
-_CHUNK_ELEMENTS = 1 << 22
-"""Largest chunk of logits, 16 MiB in float32.
-
-On a CPU a quarter of it costs 40 % more time at V = 32,000, and four times as much gains nothing.
-"""
+_TILE_ELEMENTS = 1 << 22
+_TILE_TOKENS = 2048
+_LEAST_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,20 @@ class Predictions:
         logprobs_M: log-prob of each target in nats, float32 (float64 for float64 models).
         entropies_M: entropy of the whole distribution in nats; None unless asked for.
         greedy_M: bool; the target is the most probable token.
+        further: the other statistics that were asked for, each [M].
     """
 
     logprobs_M: Tensor
     entropies_M: Tensor | None
     greedy_M: Tensor
+    further: dict[LogitStatistic, Tensor]
+
+
+class Tile(NamedTuple):
+    """How many tokens and how many ids of the vocabulary one tile of logits has."""
+
+    tokens: int
+    ids: int
 
 
 def predict(
@@ -54,125 +64,178 @@ def predict(
     *,
     temperature: float = 1.0,
     entropy: bool = False,
-    chunk: int | None = None,
+    further: Iterable[LogitStatistic] = (),
+    tile: Tile | None = None,
 ) -> Predictions:
-    """Compute log-probs (and entropies) of target tokens, differentiable in `hidden` and `weight`.
+    """Compute log-probs of target tokens and other statistics of the distributions they are from.
+
+    All but `greedy_M` are differentiable, once, in `hidden` and `weight`.
 
     Args:
-        hidden_Md: hidden states after the final norm [M, d].
+        hidden_Md: hidden states [M, d] that the output layer is applied to.
         weight_Vd: weight of the output layer [V, d].
-        targets_M: token ids [M].
+        targets_M: token ids [M]; the log-prob of an id that is not in the vocabulary is NaN.
         temperature: divides the logits; must be positive.
-        entropy: also return entropies (with gradient).
-        chunk: tokens per chunk; by default as many as keep a chunk of logits at 16 MiB.
+        entropy: also return entropies.
+        further: also return these.
+        tile: by default `tile_of`; with `further`, tiles are whole rows.
     """
-    if chunk is None:
-        chunk = max(16, _CHUNK_ELEMENTS // weight_Vd.shape[0])
-    logprobs, entropies, greedy = _ChunkedHead.apply(  # type: ignore[no-untyped-call]
-        hidden_Md, weight_Vd, targets_M, 1.0 / temperature, entropy, chunk
+    statistics = tuple(further)
+    if tile is None:
+        tile = tile_of(len(targets_M), len(weight_Vd), rows=bool(statistics))
+    elif statistics:
+        tile = tile._replace(ids=len(weight_Vd))
+    request = _Request(temperature, entropy, statistics, tile)
+    logprobs, entropies, greedy, *values = _TiledHead.apply(  # type: ignore[no-untyped-call]
+        hidden_Md, weight_Vd, targets_M, request
     )
-    return Predictions(logprobs, entropies if entropy else None, greedy)
+    others = dict(zip(statistics, values, strict=True))
+    return Predictions(logprobs, entropies if entropy else None, greedy, others)
 
 
-class _ChunkedHead(torch.autograd.Function):
+def tile_of(tokens: int, vocabulary: int, *, rows: bool = False) -> Tile:
+    """Return the tile for so many tokens: 16 MiB of float32 logits.
+
+    Args:
+        tokens: M.
+        vocabulary: V.
+        rows: whole rows of the vocabulary; then the tile is larger if 16 MiB do not hold 256 rows,
+            with fewer of which the matrix products would spend their time on reading the weight.
+    """
+    if rows:
+        return Tile(max(_LEAST_ROWS, _TILE_ELEMENTS // vocabulary), vocabulary)
+    height = max(1, min(tokens, _TILE_TOKENS))
+    return Tile(height, min(vocabulary, _TILE_ELEMENTS // height))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    temperature: float
+    entropy: bool
+    further: tuple[LogitStatistic, ...]
+    tile: Tile
+
+
+class _TiledHead(torch.autograd.Function):
+    """Returns log-probs, entropies, greedy and each further statistic, all [M]."""
+
     @staticmethod
     def forward(
-        ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        targets: Tensor,
-        inverse_temperature: float,
-        entropy: bool,
-        chunk: int,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        count = len(targets)
-        precise = torch.promote_types(hidden.dtype, torch.float32)
-        logprobs, entropies, normaliser = hidden.new_zeros((3, count), dtype=precise).unbind()
-        greedy = torch.zeros(count, dtype=torch.bool, device=hidden.device)
-        for start in range(0, count, chunk):
-            part = slice(start, start + chunk)
-            logits = _logits(hidden[part], weight, inverse_temperature)
-            peak = logits.amax(-1, keepdim=True)
-            logits -= peak
-            chosen = logits.gather(1, targets[part, None])[:, 0]
-            # Entropy needs logits and probabilities at once; without it one buffer is enough.
-            weights = logits.exp() if entropy else logits.exp_()
-            total = weights.sum(-1)
-            logsum = total.log()
-            logprobs[part] = chosen - logsum
-            normaliser[part] = peak[:, 0] + logsum
-            greedy[part] = chosen == 0
-            if entropy:
-                weighted = torch.bmm(weights[:, None], logits[:, :, None])[:, 0, 0]
-                entropies[part] = logsum - weighted / total
-        ctx.save_for_backward(hidden, weight, targets, normaliser, entropies)
-        ctx.inverse_temperature, ctx.chunk = inverse_temperature, chunk
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, request: _Request
+    ) -> tuple[Tensor, ...]:
+        like = hidden.new_empty(0, dtype=_precise(hidden))
+        softmax = RunningSoftmax(len(targets), like, entropy=request.entropy)
+        further = like.new_zeros((len(request.further), len(targets)))
+        for block in _slices(len(weight), request.tile.ids):
+            for part in _slices(len(targets), request.tile.tokens):
+                places = targets[part] - block.start
+                logits = _logits(hidden[part], weight[block], request.temperature)
+                for values, statistic in zip(further, request.further, strict=True):
+                    values[part] = statistic.of_logits(logits, places)
+                softmax.add(part, logits, places)
+                del logits  # or it would be kept while the next tile is computed
+        entropies, greedy = softmax.entropies(), softmax.greedy()
+        ctx.save_for_backward(hidden, weight, targets, softmax.normalisers(), entropies)
+        ctx.request = request
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(greedy)
-        return logprobs, entropies, greedy
+        return softmax.logprobs(), entropies, greedy, *further.unbind()
 
     @staticmethod
+    @once_differentiable
     def backward(
-        ctx: Any, *grads: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
-        hidden, weight, targets, normaliser, entropies = ctx.saved_tensors
-        d_logprobs = torch.zeros_like(normaliser) if grads[0] is None else grads[0]
-        d_entropies = grads[1]
-        need_hidden, need_weight = ctx.needs_input_grad[:2]
-        d_hidden = torch.empty_like(hidden) if need_hidden else None
-        d_weight = torch.zeros_like(weight, dtype=normaliser.dtype) if need_weight else None
-        for start in range(0, len(targets), ctx.chunk):
-            part = slice(start, start + ctx.chunk)
-            d_logits = _logits(hidden[part], weight, ctx.inverse_temperature)
-            d_logits -= normaliser[part, None]  # log p
-            d_logprob = d_logprobs[part, None]
-            if d_entropies is None:
-                d_logits.exp_().mul_(-d_logprob)
-            else:
-                probs = d_logits.exp()
-                d_logits += entropies[part, None]
-                d_logits *= -d_entropies[part, None]
-                d_logits -= d_logprob
-                d_logits *= probs
-            d_logits.scatter_add_(1, targets[part, None], d_logprob)
-            d_logits *= ctx.inverse_temperature
-            low = d_logits.to(hidden.dtype)
-            if d_hidden is not None:
-                d_hidden[part] = low @ weight
-            if d_weight is not None:
-                d_weight += low.T @ hidden[part]
-        if d_weight is not None:
-            d_weight = d_weight.to(weight.dtype)
-        return d_hidden, d_weight, None, None, None, None
+        ctx: Any, *upstream: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
+        hidden, weight, targets, normalisers, entropies = ctx.saved_tensors
+        work = _Backward(hidden, weight, targets, normalisers, entropies, ctx.request, upstream)
+        of_hidden, of_weight, *_ = ctx.needs_input_grad
+        return *work.gradients(of_hidden=of_hidden, of_weight=of_weight), None, None
 
 
-def measure(
-    statistic: LogitStatistic,
-    hidden_Md: Tensor,
-    weight_Vd: Tensor,
-    targets_M: Tensor,
-    *,
-    temperature: float = 1.0,
-    chunk: int | None = None,
-) -> Tensor:
-    """Return a statistic of each token's distribution [M], differentiable as `predict` is.
+@dataclass(frozen=True, slots=True)
+class _Backward:
+    """The backward pass of `_TiledHead`."""
 
-    Chunks of logits are computed again in the backward pass, so none is kept.
-    """
-    if chunk is None:
-        chunk = max(16, _CHUNK_ELEMENTS // weight_Vd.shape[0])
+    hidden_Md: Tensor
+    weight_Vd: Tensor
+    targets_M: Tensor
+    normalisers_M: Tensor
+    entropies_M: Tensor
+    request: _Request
+    upstream: Sequence[Tensor | None]
+    """Gradients of all results of `_TiledHead`; None for zero."""
 
-    def part(hidden: Tensor, targets: Tensor) -> Tensor:
-        return statistic.of_logits(_logits(hidden, weight_Vd, 1.0 / temperature), targets)
+    def gradients(self, *, of_hidden: bool, of_weight: bool) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients of hidden states and weight, None where not asked for."""
+        hidden_Md, weight_Vd = self.hidden_Md, self.weight_Vd
+        d_hidden_Md = torch.zeros_like(hidden_Md, dtype=_precise(hidden_Md)) if of_hidden else None
+        d_weight_Vd = torch.zeros_like(weight_Vd) if of_weight else None
+        for block in _slices(len(weight_Vd), self.request.tile.ids):
+            # In a float32 model `total` is a part of `d_weight`, and nothing is copied.
+            total_Bd = None if d_weight_Vd is None else d_weight_Vd[block].to(_precise(weight_Vd))
+            for part in _slices(len(hidden_Md), self.request.tile.tokens):
+                d_logits_CB = self._of_logits(block, part).to(weight_Vd.dtype)
+                if d_hidden_Md is not None:
+                    _add_product(d_hidden_Md[part], d_logits_CB, weight_Vd[block])
+                if total_Bd is not None:
+                    _add_product(total_Bd, d_logits_CB.T, hidden_Md[part])
+                del d_logits_CB  # or it would be kept while the next tile is computed
+            if d_weight_Vd is not None and total_Bd is not None:
+                d_weight_Vd[block] = total_Bd
+        return None if d_hidden_Md is None else d_hidden_Md.to(hidden_Md.dtype), d_weight_Vd
 
-    pieces = list(zip(torch.split(hidden_Md, chunk), torch.split(targets_M, chunk), strict=True))
-    if not torch.is_grad_enabled():
-        return torch.cat([part(hidden, targets) for hidden, targets in pieces])
-    return torch.cat([checkpoint(part, *piece, use_reentrant=False) for piece in pieces])
+    def _of_logits(self, block: slice, part: slice) -> Tensor:
+        """Return the sum of the gradients of all statistics in a tile's product [C, B]."""
+        temperature = self.request.temperature
+        logits_CB = _logits(self.hidden_Md[part], self.weight_Vd[block], temperature)
+        places_C = self.targets_M[part] - block.start
+        d_logprobs_C, d_entropies_C, _, *d_further = (
+            None if gradient_M is None else gradient_M[part] for gradient_M in self.upstream
+        )
+        further_CB = _further_gradient(self.request.further, logits_CB, places_C, d_further)
+        sums_C = self.normalisers_M[part], self.entropies_M[part]
+        gradient_CB = softmax_gradient(logits_CB, places_C, *sums_C, d_logprobs_C, d_entropies_C)
+        if further_CB is not None:
+            gradient_CB += further_CB
+        return gradient_CB if temperature == 1.0 else gradient_CB.div_(temperature)
 
 
-def _logits(hidden: Tensor, weight: Tensor, inverse_temperature: float) -> Tensor:
-    """Return logits in at least float32; the product itself is in the model's dtype."""
-    logits = hidden @ weight.T
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return logits.mul_(inverse_temperature) if inverse_temperature != 1.0 else logits
+def _further_gradient(
+    statistics: Sequence[LogitStatistic],
+    logits_CV: Tensor,
+    targets_C: Tensor,
+    upstream: Sequence[Tensor | None],
+) -> Tensor | None:
+    """Return the sum of the gradients of further statistics in logits; None where all are zero."""
+    leaf_CV = logits_CV.detach().requires_grad_()
+    for statistic, d_values_C in zip(statistics, upstream, strict=True):
+        if d_values_C is not None:
+            with torch.enable_grad():
+                values_C = statistic.of_logits(leaf_CV, targets_C)
+            if values_C.requires_grad:
+                torch.autograd.backward(values_C, d_values_C, inputs=[leaf_CV])
+    return leaf_CV.grad
+
+
+def _logits(hidden_Cd: Tensor, weight_Bd: Tensor, temperature: float) -> Tensor:
+    """Return a tile of logits in at least float32; the product itself is in the model's dtype."""
+    logits_CB = (hidden_Cd @ weight_Bd.T).to(_precise(weight_Bd))
+    return logits_CB if temperature == 1.0 else logits_CB.div_(temperature)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add `left @ right`; where `total` is more precise, in parts, as each takes memory first."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+        return
+    rows = (torch.split(tensor, _TILE_TOKENS) for tensor in (total, left))
+    for total_part, left_part in zip(*rows, strict=True):
+        total_part += left_part @ right
+
+
+def _precise(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def _slices(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, count, size))

@@ -20,9 +20,10 @@ from agentrl.algorithms.statistics import (
 )
 from agentrl.errors import ConfigError
 from agentrl.learner import Learner, LearnerSettings
+from agentrl.learner import head as head_module
 from agentrl.learner import measure as measure_module
 from agentrl.learner.forward import forward
-from agentrl.learner.head import measure
+from agentrl.learner.head import Tile, predict
 from agentrl.learner.measure import Measure
 from agentrl.learner.optimizer import Optimizer
 from agentrl.learner.rows import Rows, rows
@@ -47,11 +48,26 @@ def samples(count: int = 7, width: int = 5, vocabulary: int = 11) -> tuple[Tenso
     return hidden.requires_grad_(), weight.requires_grad_(), targets
 
 
+def read(
+    statistic: LogitStatistic,
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    temperature: float = 1.0,
+    rows: int | None = None,
+) -> Tensor:
+    tile = None if rows is None else Tile(rows, len(weight))
+    found = predict(
+        hidden, weight, targets, temperature=temperature, further=[statistic], tile=tile
+    )
+    return found.further[statistic]
+
+
 @pytest.mark.parametrize("statistic", OF_LOGITS, ids=repr)
-@pytest.mark.parametrize("chunk", [1, 3, 7, None])
-def test_chunks_equal_materialised_logits(statistic: LogitStatistic, chunk: int | None) -> None:
+@pytest.mark.parametrize("rows", [1, 3, 7, None])
+def test_tiles_equal_materialised_logits(statistic: LogitStatistic, rows: int | None) -> None:
     hidden, weight, targets = samples()
-    ours = measure(statistic, hidden, weight, targets, temperature=0.7, chunk=chunk)
+    ours = read(statistic, hidden, weight, targets, 0.7, rows)
     theirs = statistic.of_logits(hidden @ weight.T / 0.7, targets)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
     upstream = torch.randn(len(targets), dtype=torch.float64)
@@ -60,7 +76,7 @@ def test_chunks_equal_materialised_logits(statistic: LogitStatistic, chunk: int 
     for a, b in zip(mine, other, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
     with torch.no_grad():
-        plain = measure(statistic, hidden, weight, targets, temperature=0.7, chunk=chunk)
+        plain = read(statistic, hidden, weight, targets, 0.7, rows)
     assert torch.equal(plain, ours)
 
 
@@ -68,13 +84,13 @@ def test_chunks_equal_materialised_logits(statistic: LogitStatistic, chunk: int 
 def test_gradients_equal_finite_differences(statistic: LogitStatistic) -> None:
     hidden, weight, targets = samples()
     assert torch.autograd.gradcheck(
-        lambda h, w: measure(statistic, h, w, targets, temperature=1.2, chunk=3), (hidden, weight)
+        lambda h, w: read(statistic, h, w, targets, 1.2, 3), (hidden, weight)
     )
 
 
 @pytest.mark.parametrize("statistic", OF_LOGITS, ids=repr)
-def test_no_chunk_of_logits_is_kept_for_the_backward_pass(statistic: LogitStatistic) -> None:
-    hidden, weight, targets = samples(count=20, vocabulary=600)
+def test_no_tile_of_logits_is_kept_for_the_backward_pass(statistic: LogitStatistic) -> None:
+    hidden, weight, targets = samples(count=20, width=4, vocabulary=600)
     kept: list[int] = []
 
     def pack(tensor: Tensor) -> Tensor:
@@ -82,8 +98,8 @@ def test_no_chunk_of_logits_is_kept_for_the_backward_pass(statistic: LogitStatis
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        found = measure(statistic, hidden, weight, targets, chunk=8)
-    assert max([0, *kept]) < 8 * 600
+        found = read(statistic, hidden, weight, targets, rows=8)
+    assert max(kept) == weight.numel() < 8 * 600
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         statistic.of_logits(hidden @ weight.T, targets)
     assert max(kept) >= 20 * 600
@@ -159,6 +175,30 @@ def test_their_gradients_are_those_of_separate_rows(statistic: LogitStatistic) -
     stats[statistic][order][valid_BT].sum().backward()
     plain_statistic(other, found, statistic, 0.7)[valid_BT].sum().backward()
     assert relative(gradients(model), gradients(other)) < 1e-8
+
+
+def test_each_layer_is_projected_once_whatever_is_read_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All tokens fit into one tile here, so tiles count the passes over the vocabulary."""
+    passes: list[Tensor] = []
+    logits = head_module._logits
+
+    def count(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
+        passes.append(hidden)
+        return logits(hidden, weight, temperature)
+
+    monkeypatch.setattr(head_module, "_logits", count)
+    model = tiny_model(num_hidden_layers=LAYERS)
+    found = rows(random_forest(4))
+    (micro,) = measurer(model).micro_batches(found, range(len(found.rows)))
+    inner = [LayerLogprobs(layer=0, current=True), TopPEntropy(layer=0, current=True)]
+    wanted = {Stat.ENTROPY, Stat.ENTROPY_GRAD, *ALL, *inner}
+    stats, _ = forward(model, micro, wanted, temperature=0.7)
+    assert set(stats) == {Stat.LOGPROBS, *wanted}
+    assert len(passes) == len([None, 0, 2])
+    sum(values_BT.sum() for values_BT in stats.values()).backward()
+    assert len(passes) == 2 * len([None, 0, 2])
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
