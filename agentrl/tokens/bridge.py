@@ -48,20 +48,23 @@ class Bridge:
     ids: list[int]
 
 
-def dummy_exchange(messages: Sequence[Mapping[str, Any]], thought: bool) -> list[Mapping[str, Any]]:
-    """Return a short exchange whose model turn calls the tools that `messages` answer."""
-    content = f"<think>\n{THOUGHT}\n</think>\n\n{ANSWER}" if thought else ANSWER
-    turn: dict[str, Any] = {"role": "assistant", "content": content}
+def calls_answered(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the tool calls that `messages` hold the results of."""
     results = [message for message in messages if message.get("role") == "tool"]
-    if results:
-        turn["tool_calls"] = [
-            {
-                "type": "function",
-                "id": result.get("tool_call_id", f"call{position:05d}"),
-                "function": {"name": result.get("name", "tool"), "arguments": {}},
-            }
-            for position, result in enumerate(results)
-        ]
+    return [
+        {
+            "type": "function",
+            "id": result.get("tool_call_id", f"call{position:05d}"),
+            "function": {"name": result.get("name", "tool"), "arguments": {}},
+        }
+        for position, result in enumerate(results)
+    ]
+
+
+def dummy_exchange(calls: list[dict[str, Any]], thought: bool) -> list[dict[str, Any]]:
+    """Return a short exchange whose model turn makes these calls."""
+    content = f"<think>\n{THOUGHT}\n</think>\n\n{ANSWER}" if thought else ANSWER
+    turn = {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
     return [{"role": "user", "content": "Question"}, turn]
 
 

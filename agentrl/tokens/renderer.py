@@ -19,14 +19,22 @@ from typing import Any
 import jinja2
 
 from agentrl.errors import TemplateError
-from agentrl.tokens.bridge import ANSWER, THOUGHT, Bridge, Refusal, dummy_exchange, refusal
+from agentrl.tokens.bridge import (
+    ANSWER,
+    THOUGHT,
+    Bridge,
+    Refusal,
+    calls_answered,
+    dummy_exchange,
+    refusal,
+)
 from agentrl.tokens.special import Neutraliser
 
 Message = Mapping[str, Any]
 """A chat message: `role`, `content` and whatever else the template knows; JSON values only."""
 
 _REMEMBERED_BRIDGES = 1024
-_REMEMBERED_BASES = 64
+_REMEMBERED_EXCHANGES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ class Renderer:
         self._neutraliser = Neutraliser(added[i].content for i in self._special_ids)
         # Episodes of a group often see the same observation.
         self._written = lru_cache(_REMEMBERED_BRIDGES)(self._write)
-        self._base = lru_cache(_REMEMBERED_BASES)(self._render_base)
+        self._exchange = lru_cache(_REMEMBERED_EXCHANGES)(self._render_exchange)
         self.end_of_turn_id = self._find_end_of_turn()
         self._end_text = added[self.end_of_turn_id].content
         known = [self.end_of_turn_id, tokenizer.eos_token_id, *stop_ids]
@@ -145,27 +153,29 @@ class Renderer:
     ) -> tuple[int, ...] | Refusal:
         """Return the ids of a bridge, without `closing`."""
         messages, tools = json.loads(messages_json), json.loads(tools_json)
-        dummies = self._plain(dummy_exchange(messages, thought))
+        before = json.dumps(calls_answered(messages)), tools_json, thought
+        dummies, base = self._exchange(*before)
         text = self._render([*dummies, *messages], tools, prompt=True)
-        base = self._base(json.dumps(dummies), tools_json)
         if base is not None and not text.startswith(base):
-            self._base.cache_clear()  # a template may show the date, and another day has begun
-            base = self._base(json.dumps(dummies), tools_json)
+            self._exchange.cache_clear()  # a template may show the date: another day has begun
+            base = self._exchange(*before)[1]
         if base is None or not text.startswith(base):
             return refusal(thought and (base is None or THOUGHT not in text))
         # The end-of-turn text leads, so that what follows is encoded as in the whole conversation.
         return tuple(self._encode(self._end_text + text[len(base) :])[1:])
 
-    def _render_base(self, dummies_json: str, tools_json: str) -> str | None:
-        """Return the rendering of a dummy exchange, cut after its last end of turn.
+    def _render_exchange(
+        self, calls_json: str, tools_json: str, thought: bool
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Return a dummy exchange, and its rendering up to the last end of turn.
 
         None where the template does not even show the thinking of the last turn.
         """
-        dummies = json.loads(dummies_json)
+        dummies = self._plain(dummy_exchange(json.loads(calls_json), thought))
         text = self._render(dummies, json.loads(tools_json), prompt=False)
-        if THOUGHT in dummies[-1]["content"] and THOUGHT not in text:
-            return None
-        return text[: text.rindex(self._end_text) + len(self._end_text)]
+        if thought and THOUGHT not in text:
+            return dummies, None
+        return dummies, text[: text.rindex(self._end_text) + len(self._end_text)]
 
     def _find_end_of_turn(self) -> int:
         text = self._render(self._plain(dummy_exchange([], thought=False)), None, prompt=False)
