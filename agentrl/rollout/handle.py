@@ -56,7 +56,9 @@ class EnvHandle:
         self._observation = ""
         self._seconds = 0.0  # that the calls of this episode have taken
         self._healthy = True
+        self._closing = False
         self._lock = asyncio.Lock()  # a fork waits for a running step, and a step for a fork
+        self._forking: asyncio.Task[EnvHandle] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -112,7 +114,7 @@ class EnvHandle:
         environment.  Where the environment's placement allows `fork_process`, the process itself
         is forked if that has so far taken less time than this episode.  The copy takes a place of
         its own, and waits for it.  Whatever goes wrong, this handle can go on; it should not wait
-        for a place that only its own end would free.
+        for a place that only its own end would free.  It can be closed while the copy is made.
 
         Args:
             timeout: seconds to wait for a place; None waits `start_timeout` of the pool.
@@ -125,12 +127,15 @@ class EnvHandle:
         await self._lock.acquire()  # the state to copy is the one after the calls before
         try:
             task, worker = self._task, self._worker
-            if task is None or worker is None or not self._healthy:
+            if task is None or worker is None or not self._healthy or self._closing:
                 raise EnvironmentFailure("There is no running environment to fork.", "died")
             by_process = self._forking_is_faster(task.env_id)
             actions, observation = list(self._actions), self._observation
             if by_process:
                 await self._places.place(task, room_only=True, timeout=seconds)
+                if self._closing:  # there is nothing left to fork
+                    self._places.give_back_room(task.env_id)
+                    by_process = False
         except BaseException:
             self._lock.release()
             raise
@@ -141,7 +146,7 @@ class EnvHandle:
                 task, actions, observation, taken, seconds
             )
         # Once asked, the process will fork: a cancelled caller must not leave the answer behind.
-        work = self._places.starter.run(self._forked(task, worker))
+        work = self._forking = self._places.starter.run(self._forked(task, worker))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -168,7 +173,8 @@ class EnvHandle:
 
     def _rests_in(self, state: EnvState) -> bool:
         """Say whether the state can be had by forking this process, and faster so."""
-        rests = self._healthy and self._worker is not None and not self._lock.locked()
+        lives = self._healthy and self._worker is not None and not self._closing
+        rests = lives and not self._lock.locked()
         same = rests and self._task == state.task and len(self._actions) == len(state.actions)
         return same and self._forking_is_faster(state.task.env_id)
 
@@ -179,6 +185,9 @@ class EnvHandle:
 
     async def close(self) -> None:
         """Close the environment and give the process back; later calls do nothing."""
+        self._closing = True
+        if self._forking is not None:
+            await asyncio.wait({self._forking})
         await self._release()
         self._healthy = False
 
