@@ -129,13 +129,9 @@ class EnvHandle:
             task, worker = self._task, self._worker
             if task is None or worker is None or not self._healthy or self._closing:
                 raise EnvironmentFailure("There is no running environment to fork.", "died")
-            by_process = self._forking_is_faster(task.env_id)
             actions, observation = list(self._actions), self._observation
-            if by_process:
-                await self._places.place(task, room_only=True, timeout=seconds)
-                if self._closing:  # there is nothing left to fork
-                    self._places.give_back_room(task.env_id)
-                    by_process = False
+            faster = self._forking_is_faster(task.env_id)
+            by_process = faster and await self._have_room_for_copy(task, seconds)
         except BaseException:
             self._lock.release()
             raise
@@ -233,6 +229,13 @@ class EnvHandle:
             return False
         forking = self._places.starter.fork_seconds.get(env_id, _FORK_SECONDS)
         return self._seconds > _FORK_FACTOR * forking
+
+    async def _have_room_for_copy(self, task: Task, timeout: float) -> bool:
+        """Wait for a place; False if this environment was closed meanwhile."""
+        await self._places.place(task, room_only=True, timeout=timeout)
+        if self._closing:
+            self._places.give_back_room(task.env_id)
+        return not self._closing
 
     async def _forked(self, task: Task, worker: WorkerProcess) -> EnvHandle:
         """Fork the process, for which there is room; gives the lock back."""
