@@ -22,6 +22,7 @@ from agentrl.envs import prompts
 from agentrl.envs.base import Prompt, TextEnv
 from agentrl.errors import AgentRLError, ConfigError
 from agentrl.learner import Learner
+from agentrl.models import lora
 from agentrl.models.load import load as load_model
 from agentrl.models.tiny import build_model, build_tokenizer
 from agentrl.plans import check_strategy
@@ -85,6 +86,7 @@ def check(config: RunConfig, env_class: type[TextEnv]) -> None:
     Raises:
         UnknownNameError: there is no such algorithm, option or prompt.
         ConfigError: an option, the context mode or the device is wrong.
+        MissingExtraError: the package that adapters need is not installed.
     """
     algorithm = build_algorithm(config)
     algorithm.check_run(run_facts(config, algorithm))
@@ -94,6 +96,8 @@ def check(config: RunConfig, env_class: type[TextEnv]) -> None:
     _check_carried(config, group_size(config, algorithm))
     context_of(config, prompt_of(config, env_class))
     device_of(config)
+    if config.model.lora is not None:
+        lora.require_peft()
 
 
 def _check_carried(config: RunConfig, episodes: int) -> None:
@@ -162,6 +166,43 @@ def run_facts(config: RunConfig, algorithm: Algorithm) -> RunFacts:
 def read_model(config: RunConfig, path: str | Path) -> tuple[nn.Module, Any]:
     """Load a model and its tokenizer with the configured type and device."""
     return load_model(path, dtype=DTYPES[config.model.dtype], device=device_of(config))
+
+
+def trained_model(config: RunConfig, checkpoint: Path | None = None) -> tuple[nn.Module, Any]:
+    """Load the model to train: that of `model.path`, or of a checkpoint of the same run.
+
+    With `model.lora` it is always the model of `model.path`, with new adapters or those of the
+    checkpoint, whose merged weights are rounded.
+
+    Raises:
+        ConfigError: adapters are set, and the checkpoint has none, or the other way round.
+        DataError: the adapters were trained on other weights.
+    """
+    settings, path = config.model.lora, config.model.path
+    saved = None if checkpoint is None else checkpoint / lora.FOLDER
+    if saved is not None and saved.is_dir() != (settings is not None):
+        raise ConfigError(
+            f"`model.lora` is {'null' if settings is None else 'set'}, but the unfinished run in "
+            f"{config.run_dir} was started {'without' if settings else 'with'} it. Go on with that "
+            "setting, or choose another `run_dir`."
+        )
+    if settings is None and checkpoint is not None:
+        return read_model(config, checkpoint)
+    assert path is not None, "a model from scratch is not loaded"
+    model, tokenizer = read_model(config, path)
+    if settings is None:
+        return model, tokenizer
+    lora.add(
+        model,
+        rank=settings.rank,
+        alpha=settings.alpha,
+        targets=settings.targets,
+        seed=config.seed,
+        base=path,
+    )
+    if saved is not None:
+        lora.load(model, saved)
+    return model, tokenizer
 
 
 def small_model(config: RunConfig, texts: Iterable[str]) -> tuple[nn.Module, Any]:

@@ -2,9 +2,10 @@
 
 A checkpoint is a directory `step-000123` that `transformers` loads as it is (weights in
 safetensors, tokenizer), plus `trainer.pt` with everything else that the next step depends on and
-`checkpoint.json` with sizes and hashes.  It is written under a temporary name and renamed last, so
-a directory with the final name is whole; a killed process leaves at most `.partial` directories,
-which the next save removes.
+`checkpoint.json` with hashes.  Where adapters are trained, the weights are merged ones, and the
+folder `adapter` has the adapters in the format of peft.  It is written under a temporary name and
+renamed last, so a directory with the final name is whole; a killed process leaves at most
+`.partial` directories, which the next save removes.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class CheckpointStore:
         torch.save(state, partial / STATE_FILE)
         manifest = {"format": FORMAT, "step": step, "files": _digests(partial)}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        for file in partial.iterdir():
-            _sync(file)
+        for path in (*partial.rglob("*"), partial):
+            _sync(path)
         if final.exists():
             self._remove(final)
         os.replace(partial, final)
@@ -142,10 +143,13 @@ def verify(path: Path) -> int:
 
 
 def _digests(directory: Path) -> dict[str, str]:
+    """Return the hash of every file but the manifest, by its path in the directory."""
     digests = {}
-    for path in sorted(path for path in directory.iterdir() if path.name != MANIFEST):
-        with path.open("rb") as file:
-            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        name = path.relative_to(directory).as_posix()
+        if name != MANIFEST:
+            with path.open("rb") as file:
+                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return digests
 
 

@@ -29,17 +29,20 @@ This page is written by `python -m agentrl.config.describe`.
 def describe() -> str:
     """Return the page: one table for the top level and one for each section."""
     parts = [HEAD, "## Top level\n", _table(RunConfig, "")]
-    for name, section in _sections(RunConfig):
+    for name, section in _sections(RunConfig, ""):
         summary = (inspect.getdoc(section) or "").partition("\n")[0]
         parts += [f"## `{name}`\n", f"{summary}\n", _table(section, f"{name}.")]
     return "\n".join(parts)
 
 
-def _sections(cls: type) -> Iterator[tuple[str, type]]:
+def _sections(cls: type, prefix: str) -> Iterator[tuple[str, type]]:
+    """Yield the dotted name and class of every section, also of optional ones."""
     hints = get_type_hints(cls)
     for item in dataclasses.fields(cls):
-        if dataclasses.is_dataclass(hints[item.name]):
-            yield item.name, hints[item.name]
+        for option in (hints[item.name], *get_args(hints[item.name])):
+            if isinstance(option, type) and dataclasses.is_dataclass(option):
+                yield f"{prefix}{item.name}", option
+                yield from _sections(option, f"{prefix}{item.name}.")
 
 
 def _table(cls: type, prefix: str) -> str:
@@ -72,6 +75,10 @@ def _type(hint: Any) -> str:
         return ", ".join(f"`{choice}`" for choice in get_args(hint))
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return "mapping"
+    if dataclasses.is_dataclass(hint):
+        return "section"
+    if origin is tuple:
+        return f"list of {_type(get_args(hint)[0])}"
     if origin is not None:
         return " or ".join(_type(part) for part in get_args(hint))
     words = {int: "integer", float: "number", bool: "boolean", str: "text", type(None): "null"}
@@ -83,6 +90,8 @@ def _default(item: dataclasses.Field[Any]) -> str:
         return f"`{item.default_factory()!r}`"
     plain = {True: "true", False: "false", None: "null"}
     value = item.default
+    if isinstance(value, tuple):
+        value = list(value)
     return f"`{plain[value] if value is None or isinstance(value, bool) else value}`"
 
 

@@ -17,6 +17,26 @@ def require(ok: bool, name: str, value: object, accepted: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Adapters to train in place of the model's own weights (2106.09685); they have no dropout.
+
+    Attributes:
+        rank: width of the adapters.
+        alpha: their output is scaled by `alpha / rank`.
+        targets: names of the linear layers to adapt, for example `q_proj`; an empty list adapts
+            all of the decoder's.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    targets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(self.rank >= 1, "model.lora.rank", self.rank, "an integer >= 1")
+        require(self.alpha > 0, "model.lora.alpha", self.alpha, "a number > 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Which model is trained.
 
@@ -30,6 +50,7 @@ class ModelConfig:
         heads: query heads of the model built from scratch; twice its key/value heads.
         vocab_size: most tokenizer entries of the model built from scratch.
         max_context: longest sequence in tokens; 0 takes the model's own.
+        lora: train adapters only (extra `lora`); null trains all weights.
     """
 
     path: str | None = None
@@ -40,6 +61,7 @@ class ModelConfig:
     heads: int = 4
     vocab_size: int = 1000
     max_context: int = 0
+    lora: LoraConfig | None = None
 
     def __post_init__(self) -> None:
         even = self.heads >= 2 and self.heads % 2 == 0
@@ -49,6 +71,11 @@ class ModelConfig:
         require(self.layers >= 1, "model.layers", self.layers, "an integer >= 1")
         require(self.vocab_size >= 300, "model.vocab_size", self.vocab_size, "an integer >= 300")
         require(self.max_context >= 0, "model.max_context", self.max_context, "an integer >= 0")
+        if self.lora is not None and self.path is None:
+            raise ConfigError(
+                "`model.lora` is set, but `model.path` is null: adapters need a model that knows "
+                "something. Name one in `model.path`, or leave `model.lora` out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,11 +196,9 @@ class RolloutConfig:
         for name in ("group_size", "extra_tasks", "extra_episodes", "group_tokens"):
             value = getattr(self, name)
             require(value >= 0, f"rollout.{name}", value, "an integer >= 0")
-        value = self.unfinished
-        require(value in ("cut", "continue"), "rollout.unfinished", value, "cut or continue")
         on_clock = self.deterministic and self.unfinished == "continue"
         accepted = "cut with `rollout.deterministic`, since what goes on depends on the clock"
-        require(not on_clock, "rollout.unfinished", value, accepted)
+        require(not on_clock, "rollout.unfinished", self.unfinished, accepted)
         seconds = self.episode_timeout
         require(seconds >= 0, "rollout.episode_timeout", seconds, "a number of seconds >= 0")
         require(self.temperature > 0, "rollout.temperature", self.temperature, "a number > 0")

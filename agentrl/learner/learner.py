@@ -73,8 +73,8 @@ class Learner:
             total_steps: optimiser steps after which a decaying schedule reaches 0.
             max_row_tokens: most tokens that can be sampled in one row, the constant K of
                 `seq-mean-token-sum-norm`; by default the longest row of each rollout.
-            reference: frozen policy for algorithms that read `REF_LOGPROBS`; by default a copy of
-                the model as it is at the first update.
+            reference: frozen policy for algorithms that read `REF_LOGPROBS`; by default the model
+                as it is at the first update: a copy of it, or of its adapters where it has some.
             total_updates: updates of the whole run, for schedules of the algorithm; 0 if unknown.
             token_text: decodes one token id, for algorithms that look for words.
             seed: of the order of tasks where `updates_per_step` is above 1, and of slots that
@@ -258,7 +258,7 @@ class Learner:
             "controllers": [controller.state_dict() for controller in self._controllers],
             "generators": [self._order.get_state(), self._draws.get_state()],
             "value_head": None if self._value_head is None else self._value_head.state_dict(),
-            "reference": self._measure.reference_state(),
+            "reference": self._measure.reference.state_dict(),
             "replay": None if self._replay is None else self._replay.state_dict(),
             "updates": self._updates,
         }
@@ -277,7 +277,7 @@ class Learner:
         if self._value_head is not None:
             self._value_head.load_state_dict(state["value_head"])
         if state["reference"] is not None:
-            self._measure.load_reference(state["reference"])
+            self._measure.reference.load_state_dict(state["reference"])
         if self._replay is not None:
             self._replay.load_state_dict(state["replay"])
         self._updates = state["updates"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +13,10 @@ from agentrl.learner.forward import forward, forward_frozen
 from agentrl.learner.head import predict
 from agentrl.learner.old_policy import computed_before, current_needs, current_of, with_copies
 from agentrl.learner.packing import MicroBatch, Run, lay_out, plan
+from agentrl.learner.reference import Reference
 from agentrl.learner.rows import Rows
 from agentrl.learner.tree_attention import TreeAttention
-from agentrl.models.attention import hidden_states, install
+from agentrl.models.attention import hidden_states
 from agentrl.tree import Episode, Tree, Writer
 
 
@@ -27,7 +26,7 @@ class Measure:
     Args:
         model: the trained model.
         value_head: a module [M, d] -> [M, 1], where the algorithm has a critic.
-        reference: a frozen policy; None copies the model when it is first read.
+        reference: a frozen policy; None keeps the model as it is when it is first read.
         temperature: of the rollouts.
         microbatch_tokens: most unique tokens in one forward pass.
         updates_per_step: optimiser steps of one update.
@@ -45,8 +44,7 @@ class Measure:
     ) -> None:
         self.model = model
         self.value_head = value_head
-        self._reference = None if reference is None else _freeze(reference)
-        self._owns_reference = False
+        self.reference = Reference(model, reference)
         self._temperature = temperature
         self._microbatch_tokens = microbatch_tokens
         self._updates_per_step = updates_per_step
@@ -78,8 +76,8 @@ class Measure:
             current = self.frozen(found, everything, copies.values())
             batch = batch.with_stats({stat: current[now] for stat, now in copies.items()})
         if Stat.REF_LOGPROBS in algorithm.requires:
-            model = self._reference if self._reference is not None else self._copy_reference()
-            reference = self.frozen(found, everything, (), model)
+            with self.reference.policy() as model:
+                reference = self.frozen(found, everything, (), model)
             batch = batch.with_stats({Stat.REF_LOGPROBS: reference[Stat.LOGPROBS]})
         if any(getattr(slot, "reads_prompt_logprobs", False) for slot in algorithm.filled()):
             batch.prompt_logprobs_BP = self._prompt_logprobs(found)
@@ -140,21 +138,6 @@ class Measure:
         found = predict(hidden_Nd[:-1], weight_Vd, ids_N[1:], temperature=self._temperature)
         return nn.functional.pad(found.logprobs_M, (1, 0), value=float("nan"))
 
-    def reference_state(self) -> dict[str, Any] | None:
-        """Return the weights of a reference that was copied here; None for one that was given."""
-        if self._reference is None or not self._owns_reference:
-            return None
-        return self._reference.state_dict()
-
-    def load_reference(self, state: dict[str, Any]) -> None:
-        """Restore what `reference_state` returned."""
-        self._copy_reference().load_state_dict(state)
-
-    def _copy_reference(self) -> nn.Module:
-        self._reference = _freeze(copy.deepcopy(self.model))
-        self._owns_reference = True
-        return self._reference
-
 
 def _first_prompt(tree: Tree, episode: Episode) -> list[int]:
     """Return the ids before the first sampled token of an episode."""
@@ -164,8 +147,3 @@ def _first_prompt(tree: Tree, episode: Episode) -> list[int]:
             break
         ids += node.ids
     return ids
-
-
-def _freeze(model: nn.Module) -> nn.Module:
-    install(model)
-    return model.eval().requires_grad_(False)

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from agentrl.errors import ConfigError, DataError, TemplateError
-from agentrl.models import attention
+from agentrl.models import attention, lora
 
 
 def load(
@@ -60,8 +60,9 @@ def load(
 def save(model: nn.Module, tokenizer: Any, directory: str | os.PathLike[str]) -> None:
     """Write weights (safetensors), configuration and tokenizer to `directory`.
 
-    Plain transformers can load the result; AgentRL's attention is not recorded in it.  The files
-    are written beside the directory and moved there when complete, so a killed process never
+    Plain transformers can load the result; AgentRL's attention is not recorded in it.  A model
+    with adapters is written merged, and the adapters by themselves to the folder `adapter`.  The
+    files are written beside the directory and moved there when complete, so a killed process never
     leaves a half-written model under its name.  An older model there is replaced.
     """
     final = Path(directory)
@@ -69,8 +70,12 @@ def save(model: nn.Module, tokenizer: Any, directory: str | os.PathLike[str]) ->
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
+        adapted = lora.is_adapted(model)
+        state = lora.merged_state(model) if adapted else None
         with _quiet():
-            model.save_pretrained(partial)  # type: ignore[operator]
+            model.save_pretrained(partial, state_dict=state)  # type: ignore[operator]
+        if adapted:
+            lora.save(model, partial / lora.FOLDER)
         tokenizer.save_pretrained(partial)
         _replace(partial, final)
     finally:

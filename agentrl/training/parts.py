@@ -68,9 +68,9 @@ async def _model(
     progress: Progress,
 ) -> tuple[nn.Module, Any]:
     if checkpoint is not None:
-        return assembly.read_model(config, checkpoint.path)
+        return assembly.trained_model(config, checkpoint.path)
     if config.model.path is not None:
-        return assembly.read_model(config, config.model.path)
+        return assembly.trained_model(config)
     with progress.phase("Reading the environment"):
         prompt = assembly.prompt_of(config, env_class)
         texts = await collect_texts(
