@@ -1,9 +1,9 @@
 """Deep random trajectory trees, and the same episodes with nothing shared.
 
 The trees have every shape that the learner has to lay out: forks at many depths of one path, forks
-inside a turn (a model node below a model node, both of the same turn), episodes that end where
-others go on, episodes of several sequences that share a prefix or a sampled span with each other,
-empty observations, and episodes that failed.
+inside a turn (a model node below a model node, both of the same turn), branches that are given what
+was sampled before the fork, episodes that end where others go on, episodes of several sequences
+that share a prefix or a sampled span with each other, empty observations, and episodes that failed.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ class _Grower:
         self.tree = Tree(id=name, task=make_task(seed))
         self._places = [Place(self._seen(None, 0, 6).id, 0)]
 
-    def episode(self, start: Place, *, failed: bool) -> None:
-        """Play from a place to the last turn."""
+    def episode(self, start: Place, *, failed: bool = False, given: bool = False) -> None:
+        """Play from a place to the last turn; `given` takes over what comes before as context."""
         place = start
+        before = [node for end in (*start.ended, start.tip) for node in self.tree.path(end)]
         while place.turn < TURNS:
             place = self._turn(place)
             self._places.append(place)
@@ -57,6 +58,7 @@ class _Grower:
             metrics={"success": won, "score": won},
             answer=self.random.choice(["1", "2", None]),
             turns=TURNS,
+            given=sorted({n.id for n in before if given and n.writer is Writer.MODEL}),
         )
 
     def fork(self) -> Place:
@@ -118,11 +120,14 @@ class _Grower:
 
 
 def branching_tree(seed: int, name: str = "tree", members: int = 7) -> Tree:
-    """Return a tree of `members` episodes; the third has failed, one ends where others go on."""
+    """Return a tree of `members` episodes.
+
+    The third has failed, the fourth is given its beginning, the last ends where others go on.
+    """
     grower = _Grower(seed, name)
-    grower.episode(Place(0, 0), failed=False)
+    grower.episode(Place(0, 0))
     for number in range(1, members - 1):
-        grower.episode(grower.fork(), failed=number == 2)
+        grower.episode(grower.fork(), failed=number == 2, given=number == 3)
     grower.stop_early()
     grower.tree.check()
     return grower.tree
@@ -158,7 +163,11 @@ def _separate_tree(tree: Tree) -> Tree:
 
 
 def _moved(episode: Episode, copies: dict[int, int]) -> Episode:
-    return replace(episode, sequences=[copies[last] for last in episode.sequences])
+    return replace(
+        episode,
+        sequences=[copies[last] for last in episode.sequences],
+        given=[copies[node] for node in episode.given],
+    )
 
 
 def branch_levels(tree: Tree) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,12 +13,11 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from agentrl.algorithms import get
 from agentrl.learner import Learner, LearnerSettings
+from agentrl.learner import learner as learner_module
+from agentrl.learner.rows import Rows, rows
 from agentrl.tree import Forest
 from tests.algorithms.small import SMALL
 from tests.learner.branching_forests import separate
-
-WHOLE, ALONE = 1 << 20, 1
-"""Budgets of unique tokens: everything in one forward pass, or each sequence in its own."""
 
 
 @dataclass
@@ -34,12 +33,34 @@ class Learned:
     gradients: list[dict[str, Tensor]] = field(default_factory=list)
 
 
-def learn(model: nn.Module, algorithm: str, forests: Sequence[Forest], **settings: Any) -> Learned:
-    """Update a model on each forest in turn and record losses and gradients."""
+def learn(
+    model: nn.Module,
+    algorithm: str,
+    forests: Sequence[Forest],
+    *,
+    apart: bool = False,
+    **settings: Any,
+) -> Learned:
+    """Update a model on each forest in turn and record losses and gradients.
+
+    Args:
+        model: it is trained.
+        algorithm: its registered name.
+        forests: of one update each.
+        apart: lay every episode out with nodes of its own, and run every sequence in a forward
+            pass of its own.  The batch stays that of the trees: some algorithms read from it
+            which tokens are shared.
+        settings: of the learner.
+    """
     learner = Learner(
         model,
         get(algorithm, **SMALL.get(algorithm, {})),
-        LearnerSettings(**{"learning_rate": 1e-3, "max_grad_norm": 0.0} | settings),
+        LearnerSettings(
+            learning_rate=1e-3,
+            max_grad_norm=0.0,
+            microbatch_tokens=1 if apart else 1 << 20,
+            **settings,
+        ),
         total_updates=6,
         token_text=lambda token: f" word{token}",
         seed=1,
@@ -59,12 +80,19 @@ def learn(model: nn.Module, algorithm: str, forests: Sequence[Forest], **setting
 
     hook = register_optimizer_step_pre_hook(record)
     try:
+        learner_module.rows = _rows_apart if apart else rows
         for forest in forests:
             report = learner.update(forest)
             learned.losses += [report[n] for n in ("loss", "replay/loss") if n in report]
     finally:
         hook.remove()
+        learner_module.rows = rows
     return learned
+
+
+def _rows_apart(forest: Forest) -> Rows:
+    alone = separate(forest)
+    return replace(rows(alone), batch=rows(forest).batch)
 
 
 def compare(
@@ -76,8 +104,6 @@ def compare(
 ) -> None:
     """Assert that trees and separate sequences give the same losses and gradients.
 
-    Separate sequences run one by one, each in a forward pass of its own.
-
     Args:
         make: returns the model, the same each time.
         algorithm: its registered name.
@@ -86,9 +112,8 @@ def compare(
             to the norm of the whole gradient and of that of each parameter.
         settings: of the learner.
     """
-    ours = learn(make(), algorithm, forests, microbatch_tokens=WHOLE, **settings)
-    apart = [separate(forest) for forest in forests]
-    theirs = learn(make(), algorithm, apart, microbatch_tokens=ALONE, **settings)
+    ours = learn(make(), algorithm, forests, **settings)
+    theirs = learn(make(), algorithm, forests, apart=True, **settings)
     assert len(ours.gradients) == len(theirs.gradients)
     assert sum(norm(step.values()) for step in theirs.gradients) > 0
     for one, other in zip(ours.losses, theirs.losses, strict=True):
