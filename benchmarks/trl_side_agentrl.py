@@ -12,24 +12,40 @@ from torch import nn
 from trl_workload import ENV_ID, GuessEnv, Workload
 
 from agentrl import algorithms
+from agentrl.algorithms.strategies import FixedBranching, for_budget
 from agentrl.engines import SamplingParams
 from agentrl.engines.embedded import EmbeddedEngine
 from agentrl.learner import Learner, LearnerSettings
+from agentrl.plans import PlanMaker
 from agentrl.rollout.episode import EpisodeSettings
 from agentrl.rollout.policy import ModelPolicy
 from agentrl.rollout.scheduler import RolloutScheduler
 from agentrl.rollout.workers import EnvPool
 from agentrl.tokens import ContextMode, Renderer
+from agentrl.training.rollout_metrics import sampled_tokens
 from agentrl.tree import Forest
 
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 class AgentrlSide:
-    """Makes whole training steps, one at a time; use as a context manager."""
+    """Makes whole training steps, one at a time; use as a context manager.
 
-    def __init__(self, model: nn.Module, tokenizer: Any, workload: Workload) -> None:
+    With `branch_after`, a group is one tree that branches in two after each of these turns;
+    otherwise its members are independent.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        workload: Workload,
+        branch_after: tuple[int, ...] = (),
+    ) -> None:
         self.workload = workload
+        strategy = FixedBranching(turns=branch_after, roots=1) if branch_after else None
+        plans = PlanMaker(tokenizer, seed=0, group_size=workload.members)
+        self.plan_of = plans.of(for_budget(strategy, workload.members))
         self.tasks = GuessEnv.panel("train", count=64)
         self.engine = EmbeddedEngine(model, tokenizer)
         settings = LearnerSettings(learning_rate=workload.learning_rate)
@@ -86,16 +102,16 @@ class AgentrlSide:
         tasks = [self.tasks[number % len(self.tasks)] for number in range(first, first + groups)]
         sampling = SamplingParams(max_tokens=self.workload.turn_tokens)  # nothing ends a turn early
         policy = ModelPolicy(self.engine, sampling, seed=self.steps)
-        return await self.scheduler.collect(tasks, policy, group_size=self.workload.members)
+        return await self.scheduler.collect(
+            tasks, policy, group_size=self.workload.members, plan_of=self.plan_of
+        )
 
 
 def token_counts(forest: Forest) -> dict[str, float]:
     """Return how many tokens were sampled, and how long all trajectories are together."""
     if forest.failures():
         raise RuntimeError(f"Episodes failed: {dict(forest.failures())}")
-    sampled = sum(
-        len(node.ids) for tree, episode in forest.counted() for node in tree.model_nodes(episode)
-    )
+    sampled = sum(sampled_tokens(tree) for tree in forest.trees)
     trajectories = sum(tree.token_counts()[1] for tree in forest.trees)
     prompts = [tree.path(episode.sequences[0])[0] for tree, episode in forest.counted()]
     return {
