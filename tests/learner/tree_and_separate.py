@@ -109,7 +109,8 @@ def compare(
         algorithm: its registered name.
         forests: of one update each.
         tolerance: largest accepted difference, relative to the loss or 1, whichever is larger, and
-            to the norm of the whole gradient and of that of each parameter.
+            to the norm of the whole gradient; for each single parameter twice as much, relative to
+            the norm of its own gradient, because some nearly cancel.
         settings: of the learner.
     """
     ours = learn(make(), algorithm, forests, **settings)
@@ -131,7 +132,7 @@ def assert_same_gradients(
     assert norm(ours[name] - theirs[name] for name in ours) <= tolerance * whole
     for name, gradient in ours.items():
         gap, size = norm([gradient - theirs[name]]), norm([theirs[name]])
-        assert gap <= tolerance * size, f"{name}: {gap:.2e} of {size:.2e}, all {whole:.2e}"
+        assert gap <= 2 * tolerance * size, f"{name}: {gap:.2e} of {size:.2e}, all {whole:.2e}"
 
 
 def norm(tensors: Any) -> float:
