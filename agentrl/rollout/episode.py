@@ -236,7 +236,7 @@ class Player:
         """Sample, act, observe; return what was sampled, and the stop reason, if any."""
         settings, transcript = self.settings, self.transcript
         self._remember()
-        room = settings.max_context - len(transcript.ids)
+        room = self._room()
         if room < 1:
             return NOTHING_SAMPLED, self._out_of_context()
         completion = await self.policy.act(
@@ -263,7 +263,13 @@ class Player:
         waited = time.perf_counter() - started
         if stop is None:
             self.transcript.observed(ids, self._message(parsed), waited)
+            if self._room() < 1:  # said now, so that no branch begins where nothing can follow
+                stop = StopReason.TRUNCATED_TOKENS
         return stop
+
+    def _room(self) -> int:
+        """Return how many tokens the context can still take."""
+        return self.settings.max_context - len(self.transcript.ids)
 
     def _ended_turn(self, node: Node) -> None:
         if self.trace is not None:
