@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,10 +33,11 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def kill_family(pid: int) -> None:
-    """Kill the process group of a process, and descendants that have left the group."""
-    descendants = descendants_of(pid)
-    kill_group(pid)
+def kill_families(pids: Sequence[int]) -> None:
+    """Kill the process groups of processes, and descendants that have left the groups."""
+    descendants = descendants_of(*pids)
+    for pid in pids:
+        kill_group(pid)
     for descendant in descendants:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(descendant, signal.SIGKILL)
@@ -55,7 +57,7 @@ def children_of(pid: int) -> list[int]:
     return children
 
 
-def descendants_of(pid: int) -> list[int]:
+def descendants_of(*pids: int) -> list[int]:
     """Return the process ids of all children, their children, and so on; none is skipped."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
@@ -64,10 +66,10 @@ def descendants_of(pid: int) -> list[int]:
                 stat = Path(f"/proc/{name}/stat").read_text()
                 parent = int(stat.rpartition(")")[2].split()[1])  # the name may hold brackets
                 children.setdefault(parent, []).append(int(name))
-    found = [pid]
+    found = [*pids]
     for parent in found:
         found += children.get(parent, [])
-    return found[1:]
+    return found[len(pids) :]
 
 
 def threads_of(pid: int) -> int:

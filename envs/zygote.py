@@ -42,12 +42,12 @@ from agentrl.envs.process import (
     descendants_of,
     die_with_parent,
     inherit_orphans,
-    kill_family,
+    kill_families,
     kill_group,
 )
 from agentrl.envs.worker import describe, serve
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 1
 _REMEMBERED_ORPHANS = 256
 _GUARD_SCRIPT = """
 trap '' HUP INT TERM
@@ -102,8 +102,10 @@ class Zygote:
         self._children: set[int] = set()
         self._orphans: dict[int, int] = {}
         self._buffer = b""
+        self._unsent = b""
         self._descriptors: deque[int] = deque()
-        # A child's end makes this pipe readable, so that one `select` waits for everything.
+        self._condemned: list[int] = []
+        # A child's end makes this pipe readable, so that one `poll` waits for everything.
         self._wake, wake_writer = os.pipe()
         os.set_blocking(wake_writer, False)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
@@ -112,13 +114,18 @@ class Zygote:
 
     def run(self) -> None:
         """Serve until the parent is gone."""
+        waiter = select.poll()  # which takes any descriptor, unlike `select`
+        waiter.register(self._wake, select.POLLIN)
         while os.getppid() == self._parent:
-            watched: list[Any] = [self._control, self._wake]
-            ready, _, _ = select.select(watched, [], [], _POLL_SECONDS)
+            waiter.register(self._control, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+            ready = dict(waiter.poll(1000 * _POLL_SECONDS))
             if self._wake in ready:
                 os.read(self._wake, 4096)
             self._reap()
-            if self._control in ready and not self._read():
+            happened = ready.get(self._control.fileno(), 0)
+            if happened & select.POLLOUT:
+                self._flush()
+            if happened & ~select.POLLOUT and not self._read():
                 break
         self._kill_all()
 
@@ -134,6 +141,9 @@ class Zygote:
         *lines, self._buffer = self._buffer.split(b"\n")
         for line in lines:
             self._handle(json.loads(line))
+        if self._condemned:
+            kill_families(self._condemned)  # looks through all processes, so once for many
+            self._condemned.clear()
         return bool(data)
 
     def _handle(self, message: dict[str, Any]) -> None:
@@ -144,7 +154,7 @@ class Zygote:
         elif "adopt" in message:
             self._adopt(message["adopt"])
         elif message["kill"] in self._children:
-            kill_family(message["kill"])
+            self._condemned.append(message["kill"])
 
     def _preload(self, modules: list[str], path: list[str]) -> None:
         sys.path[:] = path
@@ -212,8 +222,14 @@ class Zygote:
                     os.waitpid(pid, 0)
 
     def _send(self, message: dict[str, Any]) -> None:
-        with suppress(OSError):  # the parent is gone; `run` will notice
-            self._control.sendall(json.dumps(message).encode() + b"\n")
+        self._unsent += json.dumps(message).encode() + b"\n"
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what there is room for: who waits here while the parent waits to send waits long."""
+        with suppress(OSError):  # no room, or the parent is gone; `run` will notice
+            sent = self._control.send(self._unsent, socket.MSG_DONTWAIT)
+            self._unsent = self._unsent[sent:]
 
 
 def _become_worker(descriptor: int, control: socket.socket, zygote: int) -> None:

@@ -22,6 +22,8 @@ _EXIT_REPORT_SECONDS = 0.5
 """How long to wait for the zygote to say how a worker ended."""
 _USUAL_BYTES = 16384
 """Most answers are shorter; asyncio's own buffer is so large that it is mapped anew each time."""
+_FORKS_AT_ONCE = 32
+"""More requests would fill the zygote's socket, and this process would wait for it."""
 _ZYGOTE_DIED = "The process that starts environment workers died."
 
 
@@ -151,6 +153,7 @@ class ZygoteProcess:
         self._ready: asyncio.Future[None] | None = None
         self._spawned: deque[tuple[WorkerProcess, asyncio.Future[bool]]] = deque()
         self._workers: dict[int, WorkerProcess] = {}
+        self._turn = asyncio.Semaphore(_FORKS_AT_ONCE)
 
     async def start(self, timeout: float) -> None:
         """Start the process and wait until the modules are imported.
@@ -193,28 +196,8 @@ class ZygoteProcess:
         Raises:
             EnvironmentFailure: the zygote does not answer.
         """
-        worker, ours, theirs = WorkerProcess(), *socket.socketpair()
-        spawned: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._spawned.append((worker, spawned))
-        with theirs:
-            try:
-                self._send({"spawn": True}, theirs)
-            except EnvironmentFailure:
-                ours.close()
-                raise
-        await connect(worker, ours)
-        try:
-            async with asyncio.timeout(timeout):
-                if not await asyncio.shield(spawned):
-                    raise EnvironmentFailure(_ZYGOTE_DIED, "died")
-        except BaseException as error:
-            worker.close()  # the process sees that and ends
-            if isinstance(error, TimeoutError):
-                raise EnvironmentFailure(
-                    f"No environment process could be started within {timeout:g} s.", "died"
-                ) from error
-            raise
-        return worker
+        async with self._turn:
+            return await self._fork(timeout)
 
     def adopt(self, worker: WorkerProcess) -> None:
         """Watch a worker that was forked from another one."""
@@ -249,6 +232,30 @@ class ZygoteProcess:
             await asyncio.sleep(0.01)
         self._process.kill()  # the kernel then kills the workers
         self._process.wait()
+
+    async def _fork(self, timeout: float) -> WorkerProcess:
+        worker, ours, theirs = WorkerProcess(), *socket.socketpair()
+        spawned: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._spawned.append((worker, spawned))
+        with theirs:
+            try:
+                self._send({"spawn": True}, theirs)
+            except EnvironmentFailure:
+                ours.close()
+                raise
+        await connect(worker, ours)
+        try:
+            async with asyncio.timeout(timeout):
+                if not await asyncio.shield(spawned):
+                    raise EnvironmentFailure(_ZYGOTE_DIED, "died")
+        except BaseException as error:
+            worker.close()  # the process sees that and ends
+            if isinstance(error, TimeoutError):
+                raise EnvironmentFailure(
+                    f"No environment process could be started within {timeout:g} s.", "died"
+                ) from error
+            raise
+        return worker
 
     def _send(self, message: dict[str, Any], passed: socket.socket | None = None) -> None:
         if self._control is None:

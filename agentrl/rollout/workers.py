@@ -15,6 +15,7 @@ from typing import IO, Self
 
 from agentrl.envs import env_class
 from agentrl.errors import ConfigError
+from agentrl.rollout.descriptors import make_room
 from agentrl.rollout.handle import EnvHandle, EnvState
 from agentrl.rollout.memory import memory_budget_mib
 from agentrl.rollout.placement import PoolCounts
@@ -49,7 +50,8 @@ class EnvPool:
         memory_gib: memory for all processes; 0 takes 80 % of what is available now.
 
     Raises:
-        ConfigError: a setting is wrong, or the memory does not suffice for one process.
+        ConfigError: a setting is wrong, the memory does not suffice for one process, or too few
+            files may be open (when the pool is entered).
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class EnvPool:
         self._log: IO[bytes] | None = None
 
     async def __aenter__(self) -> Self:
+        make_room(self.size)
         if self._log_path is not None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
