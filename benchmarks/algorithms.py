@@ -34,7 +34,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "gigpo": ("gigpo", {}),
     "epo": ("epo", {}),
     "empg": ("empg", {}),
-    "aepo": ("aepo", {}),
+    "aepo": ("aepo", {"rollout": "independent"}),  # its loss; see benchmarks/branching.py
     "spear": (
         "spear",
         {
