@@ -132,8 +132,6 @@ class _SamplerStatistics(Controller):
         )
 
     def observe(self, report: Mapping[str, float], batch: Batch) -> None:
-        if not batch.valid_BT.any():
-            return
         found = log_entropy_statistics(
             batch.stat(Stat.OLD_ENTROPY), batch.valid_BT, self.settings.pivot
         )

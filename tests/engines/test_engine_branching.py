@@ -174,6 +174,42 @@ def test_a_branch_after_new_weights_takes_nothing_from_its_parent():
     Reference(other).check(prompt, branch, seeded(6))
 
 
+async def watch(engine, seen):
+    """Append what both stores take, again and again."""
+    stores = (engine._cache.tails, engine._cache.prefixes.store)
+    while True:
+        seen.append(sum(store.bytes for store in stores))
+        await asyncio.sleep(0)
+
+
+def test_leaving_a_shared_prompt_half_way_does_not_break_the_budget():
+    """One of many members rewrites its history while the others run: no room to copy to."""
+    model, seen = random_model(), []
+    budget = 4096 * TOKEN_BYTES  # one shared prompt and twenty short tails, not twenty long ones
+    engine = EmbeddedEngine(model, cache_bytes=budget, share_from=16)
+    prompt = prompt_of(200)
+
+    async def main():
+        watcher = asyncio.create_task(watch(engine, seen))
+        first = await engine.generate(prompt, seeded(2), session="0")
+        others = [
+            asyncio.create_task(engine.generate(prompt, seeded(50, seed=n), session=str(n)))
+            for n in range(1, 20)
+        ]
+        while engine.stats.sampled_tokens < 100:
+            await asyncio.sleep(0)
+        assert engine._cache.tails.capacity == 64 and len(engine._scheduler.running) == 19
+        changed = await engine.generate(prompt[:150] + first.ids, seeded(4), session="0")
+        await asyncio.gather(*others)
+        watcher.cancel()
+        return first.ids, changed
+
+    ids, changed = run(main())
+    assert max(seen) <= budget
+    assert_the_same(changed, fresh(model, prompt[:150] + ids, seeded(4)))
+    assert unaccounted(engine.stats) == 0
+
+
 async def branching_episode(engine, draw, tokens, depth, done):
     """Three turns; after each, branches may start anywhere in what there is so far."""
     name = f"{len(done)}-{draw.random()}"
@@ -203,17 +239,10 @@ def test_a_storm_of_branches_stays_within_its_memory(share_from, budget, updates
     model, draw = random_model(), random.Random(budget + updates)
     reference = Reference(model)
     engine = EmbeddedEngine(model, cache_bytes=budget * TOKEN_BYTES, share_from=share_from)
-    done, most = [], 0
-
-    async def watch():
-        nonlocal most
-        stores = (engine._cache.tails, engine._cache.prefixes.store)
-        while True:
-            most = max(most, sum(store.bytes for store in stores))
-            await asyncio.sleep(0)
+    done, seen = [], []
 
     async def main():
-        watcher = asyncio.create_task(watch())
+        watcher = asyncio.create_task(watch(engine, seen))
         roots = [
             asyncio.create_task(branching_episode(engine, draw, prompt_of(24, seed=n), 1, done))
             for n in range(6)
@@ -231,7 +260,7 @@ def test_a_storm_of_branches_stays_within_its_memory(share_from, budget, updates
         reference.check(tokens, completion, params)
     longest = max(len(tokens) + len(completion.ids) for tokens, _, completion in done)
     alone = 1 << (longest - 1).bit_length()  # one request may always run
-    assert most <= max(budget, alone) * TOKEN_BYTES
+    assert max(seen) <= max(budget, alone) * TOKEN_BYTES
     stats = engine.stats
     assert unaccounted(stats) == 0
     assert (stats.recomputed_tokens > 0) == (budget < 2000)
