@@ -46,7 +46,7 @@ golden: extras  ## official vectors: our own, and those in AGENTRL_SHARED or AGE
 
 bench: setup  ## the benchmarks that need no extra, in their shortest form
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/engine_embedded.py --repeats 1
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/learner_tree.py --repeats 1
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tree_training.py --repeats 1 --only group
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/textworld_env.py --games 3 --workers 4
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/environments.py --only textworld-facts webshop \
 		--repeats 1 --seconds 1 --counts 1 8
