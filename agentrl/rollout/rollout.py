@@ -126,14 +126,14 @@ class Rollout:
 
     async def cancel(self, why: str) -> list[Tree]:
         """End all episodes that wait or run, and return their trees."""
-        for group in self.groups:
+        unfinished = [group for group in self.groups if not group.done]
+        for group in unfinished:
             self._cancel_rest(group, why)
         await asyncio.gather(*self._playing, return_exceptions=True)
-        trees = [group.tree for group in self.groups]
-        for group in self.groups:
+        for group in unfinished:
             self._close(group)
         self.groups, self._events = [], []
-        return trees
+        return [group.tree for group in unfinished]
 
     # -- settling --------------------------------------------------------------------------------
 
@@ -141,14 +141,21 @@ class Rollout:
         """Work off the events, start what there is room for, and see whether it is over."""
         if self._over is None or self._over.done():
             return  # set aside; the next run goes on from here
+        try:
+            self._work_off()
+        except Exception as error:  # of a plan or of `on_tree`; nobody else would hear of it
+            self._give_up(error)
+            return
+        enough = self._kept >= self._goal.groups
+        if enough or not (self._waiting or self._playing):
+            self._over.set_result(None)
+
+    def _work_off(self) -> None:
         events, self._events = sorted(self._events, key=lambda event: event.order), []
         for event in events:
             self._take(event)
         while self._waiting and len(self._playing) < self.slots:
             self._start(heapq.heappop(self._waiting)[-1])
-        enough = self._kept >= self._goal.groups
-        if enough or not (self._waiting or self._playing):
-            self._over.set_result(None)
 
     def _take(self, event: _Event) -> None:
         group, turn = event.job.group, event.turn
@@ -187,6 +194,7 @@ class Rollout:
         for task, job in plays:
             if not job.surplus and not task.done():
                 job.surplus = why
+                _surplus(job.episode, why)  # now, because the tree may be complete with it
                 task.cancel()
                 group.open -= 1
         group.open -= len(waits)

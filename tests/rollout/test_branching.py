@@ -1,4 +1,4 @@
-"""Branches, surplus episodes and unfinished groups: what the rollout makes of a plan's decisions."""
+"""Branches, surplus episodes, unfinished groups: what a rollout makes of a plan's decisions."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_sessions_are_kept_while_they_can_be_branched_from(
     collected(play, TASKS[:1], plan_of=lambda *_: plan)  # the root has ended with turn 2
     assert plan.seen[2].ended
     assert sorted(play.engine.released) == ["s0-0#0", "s0-0#1"]
-    own_prompt = [len(ids) for session, ids in play.engine.asked if session == "s0-0#1"][0]
+    own_prompt = next(len(ids) for session, ids in play.engine.asked if session == "s0-0#1")
     stats = play.engine.stats
     separate = stats.prompt_tokens + stats.sampled_tokens
     assert stats.computed_tokens <= separate - own_prompt + 1
@@ -246,6 +246,40 @@ def test_the_first_k_of_n_episodes_are_kept_and_the_others_cancelled(
         others = [episode for episode in tree.episodes if not episode.counts]
         assert {(e.stop, e.error_kind) for e in others} == {(StopReason.CANCELLED, "surplus")}
     assert forest.failures() == {"cancelled/surplus": 6}
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_tree_is_handed_over_with_the_ends_of_all_its_episodes(
+    tiny_model: Any, tiny_tokenizer: Any, deterministic: bool
+) -> None:
+    play = Play(tiny_model, tiny_tokenizer, deterministic=deterministic)
+    stops: list[Any] = []
+
+    def noted(tree: Tree) -> None:
+        stops.extend(episode.stop for episode in tree.episodes)
+
+    collected(play, TASKS, plan_of=lambda *_: Independent(1, extra=2), on_tree=noted)
+    assert len(stops) == 12 and None not in stops
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_what_goes_wrong_in_a_plan_or_a_callback_ends_the_rollout(
+    tiny_model: Any, tiny_tokenizer: Any, deterministic: bool
+) -> None:
+    class Broken(Scripted):
+        def observe(self, turn: Turn) -> list[Start]:
+            raise ConfigError("the plan is broken")
+
+    def refuse(tree: Tree) -> None:
+        raise ConfigError("the disk is full")
+
+    for options, message in (
+        ({"plan_of": lambda *_: Broken({})}, "plan is broken"),
+        ({"on_tree": refuse}, "disk is full"),
+    ):
+        play = Play(tiny_model, tiny_tokenizer, deterministic=deterministic)
+        with pytest.raises(ConfigError, match=message):
+            collected(play, TASKS[:2], **options)
 
 
 def test_extra_episodes_stand_in_for_failed_ones_before_others_are_drawn() -> None:
