@@ -17,8 +17,8 @@ blockwise attention (Ring Attention with Blockwise Transformers, 2310.01889) app
 
 The blocks use the CPU flash kernel of torch.  On other devices every run gathers the keys of its
 path and calls `scaled_dot_product_attention` with an offset causal mask.  An optimiser step on 16
-leaves (9,411 tokens, model width 256) took 9.2 CPU seconds with blocks, 10.5 with gathered paths and
-41 with one ancestor mask over all tokens (`benchmarks/tree_training.py --attention all`).
+leaves (9,411 tokens, model width 256) took 9.2 CPU seconds with blocks, 10.5 with gathered paths,
+and 41 with one ancestor mask over all tokens (`benchmarks/tree_training.py --attention all`).
 """
 
 from __future__ import annotations
