@@ -32,12 +32,12 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from agentrl.envs.guard import Guard
 from agentrl.envs.process import (
     descendants_of,
     die_with_parent,
@@ -49,43 +49,6 @@ from agentrl.envs.worker import describe, serve
 
 _POLL_SECONDS = 1
 _REMEMBERED_ORPHANS = 256
-_GUARD_SCRIPT = """
-trap '' HUP INT TERM
-groups=
-while read -r change pid; do
-  kept=
-  for group in $groups; do [ "$group" = "$pid" ] || kept="$kept $group"; done
-  groups=$kept
-  [ "$change" = - ] || groups="$groups $pid"
-done
-for group in $groups; do kill -s KILL -- "-$group"; done 2>/dev/null
-"""
-
-
-class Guard:
-    """A shell that kills the groups it was told of once this process is gone, however it went."""
-
-    def __init__(self) -> None:
-        self.pid = 0
-        self._pipe = -1
-        with suppress(OSError):  # no shell, no guard
-            shell = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD_SCRIPT], stdin=subprocess.PIPE, start_new_session=True
-            )
-            assert shell.stdin is not None
-            self.pid, self._pipe = shell.pid, os.dup(shell.stdin.fileno())
-            shell.stdin.close()
-            shell.returncode = 0  # `Zygote._reap` buries it
-
-    def tell(self, change: str, pid: int) -> None:
-        """Add (`+`) or drop (`-`) a group."""
-        with suppress(OSError):
-            os.write(self._pipe, f"{change} {pid}\n".encode())
-
-    def leave(self) -> None:
-        """Close a forked worker's copy of the pipe, which would keep the guard waiting."""
-        with suppress(OSError):
-            os.close(self._pipe)
 
 
 class Zygote:

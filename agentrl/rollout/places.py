@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from agentrl.errors import ConfigError, EnvironmentFailure
 from agentrl.rollout.placement import Budget, Kind, PoolCounts
-from agentrl.rollout.processes import WorkerProcess, ZygoteProcess
+from agentrl.rollout.processes import WorkerProcess
 from agentrl.rollout.starter import Starter, not_running
+from agentrl.rollout.zygote_process import ZygoteProcess
 from agentrl.types import Task
 
 _MEMORY_FACTOR = 2.0

@@ -9,7 +9,8 @@ from typing import Any
 
 from agentrl.errors import EnvironmentFailure
 from agentrl.rollout.placement import Kind, PoolCounts
-from agentrl.rollout.processes import WorkerProcess, ZygoteProcess
+from agentrl.rollout.processes import WorkerProcess
+from agentrl.rollout.zygote_process import ZygoteProcess
 
 _END_SECONDS = 5.0
 """A killed process of which nothing is heard for so long no longer counts."""

@@ -20,7 +20,7 @@ from agentrl.rollout.handle import EnvHandle, EnvState
 from agentrl.rollout.memory import memory_budget_mib
 from agentrl.rollout.placement import PoolCounts
 from agentrl.rollout.places import Places
-from agentrl.rollout.processes import ZygoteProcess
+from agentrl.rollout.zygote_process import ZygoteProcess
 from agentrl.types import Task
 
 __all__ = ["EnvHandle", "EnvPool", "EnvState"]

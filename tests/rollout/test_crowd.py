@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agentrl.errors import ConfigError
+from agentrl.errors import ConfigError, EnvironmentFailure
 from agentrl.rollout import descriptors
 from agentrl.rollout.workers import EnvHandle, EnvPool
 from agentrl.types import Task
@@ -59,6 +59,18 @@ def test_processes_start_and_are_killed_together_though_the_sockets_hold_few_mes
             assert pool.counts.replaced["failed"] == CROWD
             await play_and_leave(pool, hang=False)
             assert pool.counts.started == 2 * CROWD
+
+    run(main())
+
+
+def test_a_pool_that_is_closed_while_many_processes_are_being_started_ends_at_once():
+    async def main() -> None:
+        async with EnvPool(200, env_ids=[CounterEnv.env_id]) as pool:
+            starting = [asyncio.ensure_future(pool.acquire(task())) for _ in range(pool.size)]
+            await asyncio.sleep(0.05)
+        answers = await asyncio.gather(*starting, return_exceptions=True)
+        assert any(isinstance(answer, EnvironmentFailure) for answer in answers)
+        assert not pool._places.starter._tasks  # none waits for what will not come
 
     run(main())
 
