@@ -56,8 +56,8 @@ _CURRENT = frozenset({Stat.LOGPROBS, Stat.ENTROPY, Stat.ENTROPY_GRAD, Stat.VALUE
 class LogitStatistic(Protocol):
     """A statistic of the next-token distribution; a frozen, hashable value.
 
-    `of_logits` sees logits divided by the rollout's temperature, for some tokens at a time.  It must
-    not change them; gradients come from calling it again.
+    `of_logits` sees logits divided by the rollout's temperature, for some tokens at a time.  It
+    must not change them; gradients come from calling it again.
     """
 
     @property

@@ -167,7 +167,7 @@ def test_every_group_ends_with_exactly_its_rollouts_whatever_the_order() -> None
         rng = random.Random(seed)
         plan = BranchingPlan(strategy, facts(seed=seed))
         active = list(range(len(plan.begin())))
-        turns = Counter({row: 0 for row in active})
+        turns = Counter(dict.fromkeys(active, 0))
         total = len(active)
         while active:
             row = rng.choice(active)

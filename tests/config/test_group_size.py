@@ -60,5 +60,5 @@ def test_limits_are_checked_when_they_are_read(override: str, message: str) -> N
 def test_groups_that_are_set_aside_leave_places_for_the_evaluation() -> None:
     overrides = ["rollout.unfinished=continue", "rollout.extra_tasks=4", "rollout.group_size=8"]
     config = load_config(None, [*overrides, "environment.workers=32"])
-    with pytest.raises(ConfigError, match="environment.workers.* is 32"):
+    with pytest.raises(ConfigError, match=r"environment.workers.* is 32"):
         assembly.check(config, assembly.build_panels(config)[0])
