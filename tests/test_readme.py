@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,9 @@ def test_what_it_says_of_the_quickstart_is_in_its_configuration():
     assert quickstart["rollout"]["deterministic"] is True
 
 
+ARMS = ("branching", "independent")
+
+
 def results(subject: str) -> dict[str, Any]:
     """Return the newest committed result of a benchmark."""
     path = sorted((REPOSITORY / "benchmarks" / "results").glob(f"{subject}_cpu_*.json"))[-1]
@@ -148,11 +152,18 @@ def test_measured_ratios_are_those_of_the_recorded_runs():
 
 
 def test_the_quickstart_table_is_the_recorded_mean():
-    mean = results("quickstart")["mean"]
+    found = results("branching")
+    runs = {arm: [run for run in found["runs"] if run["arm"] == arm] for arm in ARMS}
     for start, panel in (("training mazes", "train"), ("mazes never seen", "heldout")):
-        before, after = mean[f"{panel}_success_warm"], mean[f"{panel}_success"]
+        curves = [run["curves"][f"eval/{panel}_success"] for run in runs["branching"]]
+        before, after = (statistics.mean(curve[at][1] for curve in curves) for at in (0, -1))
         assert row(start) == f"| {start} | {before:.2f} | {after:.2f} |"
-    assert f"That takes {mean['minutes']:.1f} minutes" in README
+    ours, theirs = (statistics.mean(run["tokens_per_step"] for run in runs[arm]) for arm in ARMS)
+    text = " ".join(README.split())
+    assert f"sample {100 * (1 - ours / theirs):.0f} % fewer tokens a step" in text
+    gaps = found["branching_minus_independent"]
+    training, unseen = (gaps[panel]["whole curve"]["mean"] for panel in ("training", "held-out"))
+    assert f"is {training:.2f} higher on the training mazes and {unseen:.2f}" in text
 
 
 def test_the_table_of_small_runs_is_the_recorded_one():
