@@ -19,14 +19,17 @@ PUBLIC = {
         "Case CaseBank Embedder Found HashingEmbedder Pair Retriever RetrieverSettings render train"
     ),
     "agentrl.algorithms.strategies": (
-        "Branching Cure Drpo Ettrl Fork ForkStrategy HapoSampler Need RolloutStrategy"
+        "Branching Cure Drpo Ettrl FixedBranching Fork ForkStrategy HapoSampler Need "
+        "RolloutStrategy SizedStrategy for_budget"
     ),
     "agentrl.analysis": "Analysis Run Table Tool names tool",
     "agentrl.config": (
         "AlgorithmConfig CheckpointConfig EngineConfig EnvironmentConfig EvaluationConfig "
         "ModelConfig RolloutConfig RunConfig WarmupConfig load_config parse_overrides save_config"
     ),
-    "agentrl.engines": "Completion Engine EngineStats SamplingParams",
+    "agentrl.engines": (
+        "Completion Engine EngineStats SamplingParams TemperatureRule check_sampling"
+    ),
     "agentrl.engines.embedded": "EmbeddedEngine",
     "agentrl.envs": (
         "INFO_KEYS Info ParsedAction PastStep Placement Prompt StepPrompt TextEnv TextSpace "

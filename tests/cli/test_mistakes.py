@@ -42,7 +42,7 @@ def fails(run_agentrl):
         ("algorithm.options.clip_low=-1", "clip_low"),
         ("algorithm.options.kl_coefficient=high", "algorithm.options"),
         ("rollout.temperature=0", "`rollout.temperature` is 0"),
-        ("rollout.group_size=0", "`rollout.group_size` is 0; it must be an integer >= 1"),
+        ("rollout.group_size=-1", "`rollout.group_size` is -1; it must be an integer >= 0"),
         ("rollout.context=windw(3)", "`rollout.context` is 'windw(3)'"),
         ("learner.learning_rate=-1", "`learner.learning_rate` is -1"),
         ("model.hidden_size=33", "`model.hidden_size` is 33"),

@@ -40,7 +40,7 @@ def test_an_unknown_key_names_the_nearest_one(override, nearest):
 @pytest.mark.parametrize(
     "override",
     [
-        "rollout.group_size=0",
+        "rollout.group_size=-1",
         "rollout.group_size=2.5",
         "rollout.group_size=true",
         "rollout.temperature=hot",
