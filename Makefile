@@ -6,6 +6,7 @@ STAMP := $(VENV)/.ready
 EXTRAS := $(VENV)/.extras
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
+export MKL_CBWR ?= AVX2
 
 .PHONY: setup extras train test check golden bench clean
 

@@ -1,8 +1,14 @@
 """AgentRL: train LLM agents by reinforcement learning over many turns."""
 
-from agentrl._version import __version__
-from agentrl.tree import Episode, Forest, Node, StopReason, Tree, Writer
-from agentrl.types import Task, TaskPanel
+import os
+
+# MKL's matrix products depend on where in memory their operands lie, unless it is told otherwise
+# before its first call; then a resumed run would not repeat the interrupted one bit for bit.
+os.environ.setdefault("MKL_CBWR", "AVX2")
+
+from agentrl._version import __version__  # noqa: E402
+from agentrl.tree import Episode, Forest, Node, StopReason, Tree, Writer  # noqa: E402
+from agentrl.types import Task, TaskPanel  # noqa: E402
 
 __all__ = [
     "Episode",
