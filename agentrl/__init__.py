@@ -6,9 +6,9 @@ import os
 # before its first call; then a resumed run would not repeat the interrupted one bit for bit.
 os.environ.setdefault("MKL_CBWR", "AVX2")
 
-from agentrl._version import __version__  # noqa: E402
-from agentrl.tree import Episode, Forest, Node, StopReason, Tree, Writer  # noqa: E402
-from agentrl.types import Task, TaskPanel  # noqa: E402
+from agentrl._version import __version__
+from agentrl.tree import Episode, Forest, Node, StopReason, Tree, Writer
+from agentrl.types import Task, TaskPanel
 
 __all__ = [
     "Episode",
