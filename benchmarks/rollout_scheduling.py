@@ -69,35 +69,39 @@ TEXTS = [f"{ROOM.format(note=note)} Find the last room. go north" for note in ra
 
 
 async def busy(tokenizer: Any, arguments: argparse.Namespace) -> list[Row]:
-    model = build_model(tokenizer, hidden_size=320, layers=6, heads=5, kv_heads=5).eval()
-    tail = {"seconds": arguments.step_ms / 1000, "tail_share": 0.05, "tail_factor": 50.0}
+    model = build_model(tokenizer, hidden_size=256, layers=4, heads=4, kv_heads=2).eval()
     rows = []
     for at_once in arguments.at_once:
-        tasks = list(CorridorEnv.panel("train", count=3 * at_once, turns=8, **tail))
         async with EnvPool(at_once, env_ids=[ENV_ID]) as pool:
-            await all_started(pool, tasks[0])
-            for side, together in (("free-running", False), ("lock-step", True)):
-                engine = EmbeddedEngine(model)
-                policy = ModelPolicy(engine, SamplingParams(max_tokens=12), seed=0)
-                scheduler = RolloutScheduler(
-                    pool, settings(Renderer(tokenizer), CorridorEnv.prompt), deterministic=together
-                )
-                took = await rolled_out(scheduler, tasks, policy)
-                await engine.close()
-                stats = engine.stats
-                rows.append(
-                    {
-                        "in play": at_once,
-                        "side": side,
-                        "busy %": 100 * stats.busy_seconds / took.wall,
-                        "tokens/s": took.tokens / took.wall,
-                        "wall s": took.wall,
-                        "ms a forward pass": 1000 * stats.busy_seconds / stats.steps,
-                        "tokens a pass": took.tokens / stats.steps,
-                        "failures": took.failures,
-                    }
-                )
+            await all_started(pool, CorridorEnv.panel("train", count=1)[0])
+            for step_ms in arguments.step_ms:
+                tail = {"seconds": step_ms / 1000, "tail_share": 0.05, "tail_factor": 50.0}
+                tasks = list(CorridorEnv.panel("train", count=3 * at_once, turns=8, **tail))
+                for together in (False, True):
+                    scheduler = RolloutScheduler(
+                        pool,
+                        settings(Renderer(tokenizer), CorridorEnv.prompt),
+                        deterministic=together,
+                    )
+                    row = await one_busy(scheduler, EmbeddedEngine(model), tasks)
+                    side = "lock-step" if together else "free-running"
+                    rows.append({"in play": at_once, "step ms": step_ms, "side": side, **row})
     return rows
+
+
+async def one_busy(scheduler: RolloutScheduler, engine: EmbeddedEngine, tasks: list[Task]) -> Row:
+    policy = ModelPolicy(engine, SamplingParams(max_tokens=12), seed=0)
+    took = await rolled_out(scheduler, tasks, policy)
+    await engine.close()
+    stats = engine.stats
+    return {
+        "busy %": 100 * stats.busy_seconds / took.wall,
+        "tokens/s": took.tokens / took.wall,
+        "wall s": took.wall,
+        "ms a pass": 1000 * stats.busy_seconds / stats.steps,
+        "tokens a pass": took.tokens / stats.steps,
+        "failures": took.failures,
+    }
 
 
 # -- cost --------------------------------------------------------------------------------------
@@ -244,8 +248,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--repeats", type=int, default=7, help="of cost and branch; medians")
-    parser.add_argument("--at-once", type=int, nargs="+", default=[2, 8, 64], help="of busy")
-    parser.add_argument("--step-ms", type=float, default=4.0, help="what most steps of busy sleep")
+    parser.add_argument("--at-once", type=int, nargs="+", default=[2, 8, 32], help="of busy")
+    parser.add_argument("--step-ms", type=float, nargs="+", default=[4.0, 20.0], help="of busy")
     parser.add_argument("--crowd", type=int, default=1000, help="episodes in play of crowd")
     parser.add_argument("--output", type=Path, help="write the numbers to this JSON file")
     arguments = parser.parse_args()

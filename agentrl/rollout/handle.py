@@ -135,19 +135,11 @@ class EnvHandle:
         except BaseException:
             self._lock.release()
             raise
-        if not by_process:
-            self._lock.release()
-            taken = self._seconds
-            return await EnvHandle(self._places)._replayed(
-                task, actions, observation, taken, seconds
-            )
-        # Once asked, the process will fork: a cancelled caller must not leave the answer behind.
-        work = self._forking = self._places.starter.run(self._forked(task, worker))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            work.add_done_callback(self._close_unwanted)
-            raise
+        if by_process:
+            return await self._copied(task, worker)
+        self._lock.release()
+        taken = self._seconds
+        return await EnvHandle(self._places)._replayed(task, actions, observation, taken, seconds)
 
     @classmethod
     async def in_state(cls, places: Places, state: EnvState) -> EnvHandle:
@@ -160,19 +152,35 @@ class EnvHandle:
             EnvironmentFailure: the copy failed.
             ReplayMismatch: the repeated actions led elsewhere.
         """
-        source = state.source
-        if source is not None and source._rests_in(state):
-            return await source.fork()
+        copy = None if state.source is None else await state.source._copied_in(state)
+        if copy is not None:
+            return copy
         return await cls(places)._replayed(
             state.task, list(state.actions), state.observation, state.seconds, None
         )
 
+    async def _copied_in(self, state: EnvState) -> EnvHandle | None:
+        """Fork the process if it is in this state, that is faster, and there is room right now.
+
+        Otherwise None: the environment must not stand still until another one gives its place up.
+        """
+        if not self._rests_in(state):
+            return None
+        await self._lock.acquire()  # a step may have been waiting for it before
+        worker = self._worker
+        if worker is not None and self._is_in(state) and self._places.room_now(state.task):
+            return await self._copied(state.task, worker)
+        self._lock.release()
+        return None
+
     def _rests_in(self, state: EnvState) -> bool:
         """Say whether the state can be had by forking this process, and faster so."""
+        rests = self._is_in(state) and not self._lock.locked()
+        return rests and self._forking_is_faster(state.task.env_id)
+
+    def _is_in(self, state: EnvState) -> bool:
         lives = self._healthy and self._worker is not None and not self._closing
-        rests = lives and not self._lock.locked()
-        same = rests and self._task == state.task and len(self._actions) == len(state.actions)
-        return same and self._forking_is_faster(state.task.env_id)
+        return lives and self._task == state.task and len(self._actions) == len(state.actions)
 
     @property
     def seconds(self) -> float:
@@ -237,6 +245,16 @@ class EnvHandle:
             self._places.give_back_room(task.env_id)
         return not self._closing
 
+    async def _copied(self, task: Task, worker: WorkerProcess) -> EnvHandle:
+        """Fork the process; the lock is held, and there is room for the copy."""
+        # Once asked, the process will fork: a cancelled caller must not leave the answer behind.
+        work = self._forking = self._places.starter.run(self._forked(task, worker))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(self._close_unwanted)
+            raise
+
     async def _forked(self, task: Task, worker: WorkerProcess) -> EnvHandle:
         """Fork the process, for which there is room; gives the lock back."""
         copy = WorkerProcess()
@@ -290,7 +308,8 @@ class EnvHandle:
             "environment": self._places.kind(task.env_id).registration,
             "actions": actions,
         }
-        return await self._call(message, _REPLAY_FACTOR * seconds)
+        async with self._places.resets:
+            return await self._call(message, _REPLAY_FACTOR * seconds)
 
     async def _call(self, message: dict[str, Any], more_seconds: float = 0.0) -> Any:
         worker = self._worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ _MEMORY_FACTOR = 2.0
 """A process that takes this many times its `Placement.memory_mib` after an episode is replaced."""
 CALL_SECONDS = 30.0
 """What one reset or step may take where neither setting nor placement says it."""
+RESETS_PER_PROCESSOR = 16
+"""Resets under way at a time; of a thousand at once, most would miss their deadline waiting."""
 
 
 @dataclass(eq=False, slots=True)
@@ -53,6 +56,7 @@ class Places:
         size: most environments in play.
         starter: starts the processes.
         counts: what has been done so far.
+        resets: held during each reset.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Places:
         self.call_timeout = call_timeout
         self.episodes_per_worker = episodes_per_worker
         self.counts = PoolCounts()
+        self.resets = asyncio.Semaphore(RESETS_PER_PROCESSOR * (os.cpu_count() or 1))
         self.starter = Starter(start_timeout, self.counts, self._ended)
         self._budget = Budget(memory_mib)
         self._kinds: dict[str, Kind] = {}
@@ -146,6 +151,16 @@ class Places:
             raise
         finally:
             self.counts.waited += time.perf_counter() - started
+
+    def room_now(self, task: Task) -> bool:
+        """Take a place to which a process can be added, if nobody waits and there is room."""
+        kind = self.kind(task.env_id)
+        free = self.starter.running and not self._queue and self._in_play < self.size
+        if not free or not self._make_room(kind):
+            return False
+        self._budget.take(kind.placement)
+        self._in_play += 1
+        return True
 
     def give_back(self, worker: WorkerProcess, healthy: bool, memory_mib: float | None) -> None:
         """Take a place back, for `EnvHandle`, and keep or replace its process."""

@@ -127,7 +127,7 @@ SLOW = {
     "webshop-plain": Case(**WEBSHOP, prompt="plain", lockstep=True),
     "webshop-window": Case(**WEBSHOP, prompt="chat", context="window(0)"),
     "coin-step": Case(**COIN, **EAGER, prompt="step", lockstep=True),
-    "cooking-chat": Case(**COOKING, **EAGER, prompt="chat-strict", limits={"max_context": 900}),
+    "cooking-chat": Case(**COOKING, **EAGER, prompt="chat-strict", limits={"max_context": 2600}),
 }
 CASES = FAST | SLOW
 

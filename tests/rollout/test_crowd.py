@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import resource
 import socket
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from agentrl.errors import ConfigError, EnvironmentFailure
-from agentrl.rollout import descriptors
+from agentrl.rollout import descriptors, places
 from agentrl.rollout.workers import EnvHandle, EnvPool
 from agentrl.types import Task
+from tests.rollout.clocked import ENV_ID, ClockedEnv
 from tests.rollout.placed import CounterEnv
 from tests.rollout.rollouts import run
 
@@ -61,6 +63,23 @@ def test_processes_start_and_are_killed_together_though_the_sockets_hold_few_mes
             assert pool.counts.started == 2 * CROWD
 
     run(main())
+
+
+def test_only_so_many_resets_are_under_way_that_each_can_meet_its_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(places, "RESETS_PER_PROCESSOR", 3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+    async def main() -> list[str]:
+        async with EnvPool(12, env_ids=[ENV_ID]) as pool:
+            task = ClockedEnv.panel("train")[0]
+            handles = await asyncio.gather(*(pool.acquire(task) for _ in range(pool.size)))
+            return [text for text, _ in await asyncio.gather(*(h.reset(task) for h in handles))]
+
+    spans = [tuple(map(float, text.split())) for text in run(main())]
+    at_once = [sum(began <= start < ended for began, ended in spans) for start, _ in spans]
+    assert max(at_once) == 3
 
 
 def test_a_pool_that_is_closed_while_many_processes_are_being_started_ends_at_once():

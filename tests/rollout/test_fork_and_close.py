@@ -69,3 +69,46 @@ def test_a_fork_that_waits_for_a_place_does_not_need_the_original_any_more(env: 
             assert pool._places._in_play == 0
 
     asyncio.run(main())
+
+
+@BOTH
+def test_an_environment_goes_on_while_a_branch_waits_for_a_place(env: type[TextEnv]):
+    async def main() -> None:
+        async with EnvPool(1) as pool:
+            original = await started(pool, task(env), "a")
+            state = state_of(original, env, "a")
+            branch = asyncio.create_task(EnvHandle.in_state(pool._places, state))
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(5):
+                await original.step("b")
+            assert not branch.done()
+            await original.close()
+            copy = await branch
+            assert copy._actions == ["a"]
+            await copy.close()
+            assert pool._places._in_play == 0
+
+    asyncio.run(main())
+
+
+@BOTH
+def test_a_branch_is_in_its_state_though_a_step_was_waiting_before_it(env: type[TextEnv]):
+    async def main() -> None:
+        async with EnvPool(3) as pool:
+            original = await started(pool, task(env), "a")
+
+            async def stepped() -> EnvHandle:
+                await original.step("b")
+                return await EnvHandle.in_state(pool._places, state_of(original, env, "a", "b"))
+
+            first = asyncio.create_task(stepped())
+            await asyncio.sleep(0)
+            second = asyncio.create_task(original.step("c"))  # waits for the first
+            copy = await first
+            assert copy._actions == ["a", "b"]
+            await second
+            await original.close()
+            await check_copy(pool, env, copy, "a", "b")
+            assert pool._places._in_play == 0
+
+    asyncio.run(main())

@@ -15,6 +15,7 @@ from tests.training.runs import assert_same_run, metrics, write_config
 
 FORWARD = "agentrl.engines.embedded.engine:EmbeddedEngine._step"
 UPDATE = "agentrl.learner.learner:Learner.update"
+GROUP_SIZE = 4
 METHODS: dict[str, dict[str, Any]] = {
     "aepo": {},
     "cure": {},
@@ -51,7 +52,7 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
 def _has_branches(run: Path) -> None:
     steps = [line for line in metrics(run) if line["step"]]
     assert all(line["rollout/branches"] > 0 for line in steps)
-    assert all(line["rollout/episodes"] == 8 for line in steps)
+    assert all(line["rollout/episodes"] % GROUP_SIZE == 0 for line in steps)
     trees = [tree for path in (run / "rollouts").iterdir() for tree in read_forest(path)]
     for line, path in zip(steps, sorted((run / "rollouts").iterdir()), strict=True):
         spans = (n for tree in read_forest(path) for n in tree.nodes if n.writer == "model")
