@@ -16,7 +16,7 @@ from agentrl.algorithms.slots import RunFacts
 from agentrl.algorithms.strategies.strategy import SizedStrategy, for_budget
 from agentrl.config.panels import build_panel
 from agentrl.config.schema import RunConfig
-from agentrl.engines.base import Engine, SamplingParams, TemperatureRule
+from agentrl.engines.base import Engine, SamplingParams, TemperatureRule, check_sampling
 from agentrl.engines.embedded import EmbeddedEngine
 from agentrl.envs import prompts
 from agentrl.envs.base import Prompt, TextEnv
@@ -322,9 +322,13 @@ def rollout_policy(
         step: of the training.
         temperature: multiplies the setting.
         rule: chooses another temperature at every token.
+
+    Raises:
+        ConfigError: the engine follows no such rule.
     """
     sampling = _sampling(config, settings, config.rollout.temperature * temperature)
     sampling = replace(sampling, temperature_rule=rule)
+    check_sampling(engine, sampling)
     return ModelPolicy(engine, sampling, seed_of(config.seed, "rollout", step))
 
 

@@ -25,7 +25,7 @@ from agentrl.algorithms.aggregation import Aggregation
 from agentrl.algorithms.algorithm import Algorithm
 from agentrl.algorithms.behaviour.presets import behaviour_weights
 from agentrl.algorithms.checks import one_of
-from agentrl.algorithms.strategies.presets import rollout_strategy
+from agentrl.algorithms.strategies.presets import rollout_strategy, steered
 from agentrl.errors import ConfigError, unknown_name
 
 Factory = Callable[..., Algorithm]
@@ -144,8 +144,10 @@ def get(name: str, **overrides: Any) -> Algorithm:
             raise unknown_name(f"setting of algorithm {name!r}", key, {*own, *slots})
     try:
         algorithm = build(**{key: value for key, value in overrides.items() if key in own})
-        rest = {key: value for key, value in overrides.items() if key not in own}
-        return replace(algorithm, **_parsed(rest))
+        rest = _parsed({key: value for key, value in overrides.items() if key not in own})
+        if "rollout" in rest:
+            rest.setdefault("controllers", steered(rest["rollout"], algorithm.controllers))
+        return replace(algorithm, **rest)
     except ConfigError as error:
         raise ConfigError(f"Algorithm {name!r}: {error}") from error
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +52,15 @@ class HapoSampler:
         one_of("hapo_sign", self.sign, SIGNS)
         in_range("temperature_epsilon", self.epsilon, 0, open_low=True)
 
+    def check(self, algorithm: Algorithm) -> None:
+        """Raise `ConfigError` where nothing supplies statistics, so that T would always be T_0."""
+        supplied = any(isinstance(each, SamplerStatistics) for each in algorithm.controllers)
+        if self.statistics is None and not supplied:
+            raise ConfigError(
+                "`rollout` is a HapoSampler without statistics; add SamplerStatistics() to "
+                "`controllers`."
+            )
+
     def temperature(
         self, logits: Tensor, statistics: LogEntropyStatistics | None, base: float = 1.0
     ) -> Tensor:
@@ -68,10 +77,6 @@ class HapoSampler:
         widened = replace(statistics, std=statistics.std + self.epsilon)
         scaled = scaled_log_entropy(entropy, widened, self.sign)
         return base * (1 + self.tau * scaled.clamp(-1, 1))
-
-    def rule(self) -> Self | None:
-        """Return what chooses temperatures, for an engine's sampling; None while T is T_0."""
-        return None if self.statistics is None else self
 
     def __call__(self, logits_RV: Tensor, base: float) -> Tensor:
         """Return the temperatures [R] of an engine's next tokens; `base` is T_0."""

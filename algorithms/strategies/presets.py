@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentrl.algorithms.controllers import ControllerSettings
 from agentrl.algorithms.named import check_fields, field_names, name_and_fields
 from agentrl.algorithms.strategies.branching import Branching
 from agentrl.algorithms.strategies.branching_rules import AepoRule, ArpoRule
@@ -12,7 +13,7 @@ from agentrl.algorithms.strategies.cure import Cure
 from agentrl.algorithms.strategies.drpo import Drpo
 from agentrl.algorithms.strategies.ettrl import Ettrl
 from agentrl.algorithms.strategies.fixed import FixedBranching
-from agentrl.algorithms.strategies.hapo_sampler import HapoSampler
+from agentrl.algorithms.strategies.hapo_sampler import HapoSampler, SamplerStatistics
 from agentrl.algorithms.strategies.strategy import RolloutStrategy
 
 INDEPENDENT = "independent"
@@ -51,3 +52,18 @@ def rollout_strategy(choice: str | Mapping[str, Any]) -> RolloutStrategy | None:
     check_fields(owner, given, field_names(kind) if kind else ())
     strategy: RolloutStrategy | None = kind(**given) if kind else None
     return strategy
+
+
+def steered(
+    strategy: RolloutStrategy | None, controllers: Sequence[ControllerSettings]
+) -> tuple[ControllerSettings, ...]:
+    """Return the controllers of an algorithm that is given another rollout strategy.
+
+    Args:
+        strategy: the new one.
+        controllers: of the algorithm; that of a sampler leaves with it, or is added with one.
+    """
+    if isinstance(strategy, HapoSampler):
+        found = any(isinstance(settings, SamplerStatistics) for settings in controllers)
+        return (*controllers, *(() if found else (SamplerStatistics(),)))
+    return tuple(each for each in controllers if not isinstance(each, SamplerStatistics))

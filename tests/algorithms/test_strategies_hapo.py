@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
+from agentrl.algorithms import get
 from agentrl.algorithms.ratios.log_entropy import log_entropy_statistics, scaled_log_entropy
 from agentrl.algorithms.strategies import HapoSampler, RolloutStrategy
+from agentrl.algorithms.strategies.hapo_sampler import SamplerStatistics
 from agentrl.errors import ConfigError
 
 LOGS = [[-2.0, 0.5, 1.0], [0.0, -1.0, 7.0]]
@@ -99,3 +102,18 @@ def test_it_is_a_rollout_strategy_with_checked_settings():
         log_entropy_statistics(entropies(), VALID, pivot=1.2)
     with pytest.raises(ConfigError, match="hapo_sign"):
         scaled_log_entropy(entropies(), statistics(), "both")
+
+
+def test_any_method_samples_with_it_and_gets_its_statistics():
+    assert get("grpo", rollout="hapo").controllers == (SamplerStatistics(),)
+    own = get("hapo", entropy_pivot=0.5, rollout={"name": "hapo", "tau": 0.2})
+    assert own.controllers == (SamplerStatistics(pivot=0.5),)
+    assert get("hapo", rollout="independent").controllers == ()
+    clipped = get("cispo", rollout="arpo")
+    assert clipped.controllers == get("cispo").controllers
+
+
+def test_a_sampler_that_would_never_get_statistics_is_refused():
+    with pytest.raises(ConfigError, match="add SamplerStatistics"):
+        replace(get("grpo"), rollout=HapoSampler())
+    assert replace(get("grpo"), rollout=HapoSampler(statistics=statistics())).rollout is not None

@@ -51,7 +51,7 @@ def test_statistics_are_those_of_the_trained_tokens_under_the_old_policy(
     updates_per_step: int,
 ) -> None:
     learner, rollout = make(updates_per_step, entropy_pivot=0.6), forest()
-    assert learner.current_algorithm().rollout.rule() is None
+    assert learner.current_algorithm().rollout.statistics is None
     found = rows(rollout)
     _, entropies_BT = plain_stats(tiny_model(), found, TEMPERATURE)
     trained_BT = estimate_advantages(learner.algorithm, found.batch).valid_BT
@@ -82,7 +82,7 @@ def test_a_resumed_run_samples_at_the_same_temperatures_bit_for_bit() -> None:
     buffer.seek(0)
     resumed.load_state_dict(torch.load(buffer, weights_only=True))
     logits_RV = torch.randn(50, 41) * torch.linspace(0.1, 1, 50)[:, None]
-    ours, theirs = (side.current_algorithm().rollout.rule() for side in (learner, resumed))
+    ours, theirs = (side.current_algorithm().rollout for side in (learner, resumed))
     assert torch.equal(ours(logits_RV, 0.7), theirs(logits_RV, 0.7))
     assert len(ours(logits_RV, 0.7).unique()) > 10
 
@@ -93,7 +93,7 @@ def test_an_engine_samples_every_token_at_the_temperature_of_the_formula() -> No
     sampler = learner.current_algorithm().rollout
     engine = EmbeddedEngine(learner.model)
     params = SamplingParams(
-        temperature=TEMPERATURE, max_tokens=12, seed=0, temperature_rule=sampler.rule()
+        temperature=TEMPERATURE, max_tokens=12, seed=0, temperature_rule=sampler
     )
     check_sampling(engine, params)
     prompt = [3, 1, 4, 1, 5]
@@ -129,8 +129,8 @@ def test_before_the_first_update_the_algorithm_is_as_given() -> None:
     algorithm: Algorithm = get("hapo")
     started = controllers.start(algorithm)
     assert controllers.apply(started, algorithm) is algorithm
-    assert HapoSampler().rule() is None
+    assert HapoSampler().statistics is None
     logits_RV = torch.randn(4, 6)
     assert HapoSampler()(logits_RV, 0.7).tolist() == pytest.approx([0.7] * 4)
     tuned = replace(HapoSampler(), tau=0.2)
-    assert tuned.rule() is None
+    assert tuned.statistics is None
