@@ -52,15 +52,6 @@ class HapoSampler:
         one_of("hapo_sign", self.sign, SIGNS)
         in_range("temperature_epsilon", self.epsilon, 0, open_low=True)
 
-    def check(self, algorithm: Algorithm) -> None:
-        """Raise `ConfigError` where nothing supplies statistics, so that T would always be T_0."""
-        supplied = any(isinstance(each, SamplerStatistics) for each in algorithm.controllers)
-        if self.statistics is None and not supplied:
-            raise ConfigError(
-                "`rollout` is a HapoSampler without statistics; add SamplerStatistics() to "
-                "`controllers`."
-            )
-
     def temperature(
         self, logits: Tensor, statistics: LogEntropyStatistics | None, base: float = 1.0
     ) -> Tensor:
