@@ -16,7 +16,7 @@ LAYERS = [
     ["errors", "_version"],
     ["types"],
     ["tree"],
-    ["storage", "models", "tokens"],
+    ["storage", "models", "tokens", "scoring"],
     ["envs", "tools"],
     ["engines"],
     ["rollout"],
@@ -95,7 +95,7 @@ def test_algorithms_import_torch_and_nothing_else():
 
 def test_environments_and_tools_import_no_torch():
     for path in modules():
-        if layer(path) in ("envs", "tools", "types", "tree", "errors", "storage"):
+        if layer(path) in ("envs", "tools", "scoring", "types", "tree", "errors", "storage"):
             for name, line in imports(path):
                 top = name.split(".")[0]
                 assert top not in ("torch", "transformers"), f"{path.name}:{line} imports {name}"

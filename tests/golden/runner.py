@@ -1,4 +1,4 @@
-"""Run golden files: of algorithms, and transcripts of environments."""
+"""Run golden files: of algorithms, transcripts of environments, and functions of tools."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agentrl.envs.scienceworld.java import find_java
 from agentrl.errors import ConfigError, MissingExtraError
+from tests.golden import tools
 from tests.golden.case import Adapter, load, mismatches
 
 HERE = Path(__file__).parent
@@ -37,7 +38,7 @@ ENVIRONMENTS: dict[str, bool] = {
 }
 """Environments with golden files, and whether these need the environment's data."""
 
-PARTS = ("algorithms", "environments")
+PARTS = ("algorithms", "environments", "tools")
 """Sub-folders of a folder of golden files that are run."""
 
 LONGEST = 400
@@ -55,7 +56,9 @@ def folder() -> Path:
 
 
 def check(path: Path) -> list[str]:
-    """Return what is wrong with our results for an algorithm's file; empty if they agree."""
+    """Return what is wrong with our results for a file that is no environment's; empty if none."""
+    if tools.is_of_tools(path):
+        return tools.check(path)
     problems: list[str] = []
     for case in load(path):
         adapter = ADAPTERS.get((case.method, case.function))
@@ -162,8 +165,8 @@ def places(arguments: Sequence[str], write: Callable[[str], object] = print) -> 
         return [Path(argument) for argument in arguments]
     if os.environ.get("AGENTRL_GOLDEN"):
         return [folder()]
-    official = shared() / "golden" / "environments"
-    if official.is_dir():
-        return [DATA, official]
-    write(f"skipped: no official data of environments at {official}; set AGENTRL_SHARED")
-    return [DATA]
+    official = [shared() / "golden" / part for part in ("environments", "tools")]
+    for place in official:
+        if not place.is_dir():
+            write(f"skipped: no official data of {place.name} at {place}; set AGENTRL_SHARED")
+    return [DATA, *(place for place in official if place.is_dir())]

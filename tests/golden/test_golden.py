@@ -12,8 +12,18 @@ from types import SimpleNamespace
 import pytest
 
 from agentrl.errors import ConfigError, MissingExtraError
-from tests.golden import runner
-from tests.golden.runner import ADAPTERS, DATA, check, environment_of, files, folder, places, run
+from tests.golden import runner, tools
+from tests.golden.runner import (
+    ADAPTERS,
+    DATA,
+    check,
+    environment_of,
+    files,
+    folder,
+    places,
+    run,
+    shared,
+)
 
 FILES = [path for path in files(folder(), lambda line: None) if environment_of(path) is None]
 
@@ -112,12 +122,12 @@ def test_a_folder_of_folders_runs_algorithms_and_environments(tmp_path: Path, tr
     (tmp_path / "algorithms").mkdir()
     _write(tmp_path / "algorithms", "kl.kl_penalty.good.json")
     _make(tmp_path / "environments", "textworld.transcripts.json", "scienceworld.tasks.json")
-    _make(tmp_path / "tools", "chat.json")
+    _make(tmp_path / "others", "chat.json")
     transcripts |= {"textworld": [], "scienceworld": ["first: wrong"]}
     lines: list[str] = []
     assert run(tmp_path, lines.append) == 1
     assert lines == [
-        "not run: 1 files of tools/, which no adapter reads yet",
+        "not run: 1 files of others/, which no adapter reads yet",
         "FAILED scienceworld.tasks.json: first: wrong",
         "2 passed, 1 failed",
     ]
@@ -188,12 +198,51 @@ def test_by_default_ours_and_the_official_transcripts_run(
     lines: list[str] = []
     assert places([], lines.append) == [DATA]
     assert "no official data of environments" in lines[0]
-    official = _make(tmp_path / "golden" / "environments", "webshop.goals.json")
-    assert places([]) == [DATA, official]
-    assert places([str(official)]) == [official]
+    assert "no official data of tools" in lines[1]
+    official = [
+        _make(tmp_path / "golden" / "environments", "webshop.goals.json"),
+        _make(tmp_path / "golden" / "tools", "gaia.scorer.json"),
+    ]
+    assert places([]) == [DATA, *official]
+    assert places([str(official[0])]) == official[:1]
 
 
 def test_a_path_that_is_not_there_fails(tmp_path: Path) -> None:
     lines: list[str] = []
     assert run(tmp_path / "none", lines.append) == 1
     assert "no such file or folder" in lines[0]
+
+
+@pytest.mark.parametrize("name", sorted(tools.FUNCTIONS))
+def test_a_function_of_tools_gives_the_official_results(name: str) -> None:
+    found = sorted((shared() / "golden" / "tools").glob(f"{name}.*json"))
+    if not found:
+        pytest.skip(f"no official data {name}.json; set AGENTRL_SHARED")
+    assert [tools.check(path) for path in found] == [[]] * len(found)
+
+
+def _tools_file(where: Path, name: str, expected: object) -> Path:
+    content = {"official": True, "config": {}, "cases": [{"id": 0, "inputs": {}}]}
+    content["cases"][0]["expected"] = expected
+    return _make(where, name, **content) / name
+
+
+@pytest.mark.parametrize(
+    ("ours", "expected", "problem"),
+    [
+        ({"a": [1.0, "x"], "more": 2}, {"a": [1.0000001, "x"]}, ""),
+        ({"a": [1.0]}, {"a": [1.1]}, "case 0.a[0]: 1.0 instead of 1.1"),
+        ({}, {"a": None}, "case 0.a: missing"),
+        ([1], [1, 2], "case 0: 1 elements instead of 2"),
+        (True, False, "case 0: True instead of False"),
+    ],
+)
+def test_results_of_tools_are_compared_value_by_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ours: object, expected: object, problem: str
+) -> None:
+    monkeypatch.setitem(tools.FUNCTIONS, "some.function", lambda inputs, config: ours)
+    path = _tools_file(tmp_path, "some.function.second.json", expected)
+    assert tools.is_of_tools(path)
+    assert [text.partition(" (")[0] for text in check(path)] == ([problem] if problem else [])
+    unknown = _tools_file(tmp_path, "other.function.json", expected)
+    assert check(unknown) == ["no function for 'other.function'"]
