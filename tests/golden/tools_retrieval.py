@@ -10,8 +10,9 @@ from typing import Any
 
 from agentrl.tools.search.formats import search_r1, skyrl, verl
 from agentrl.tools.search.hit import SearchHit, split_contents
-from agentrl.tools.search.index import Bm25Index, Bm25Settings, best
+from agentrl.tools.search.index import Bm25Index, Bm25Settings
 from agentrl.tools.search.passages import Passage
+from agentrl.tools.search.ranking import best
 
 
 @functools.cache
@@ -25,7 +26,7 @@ def _index(documents: tuple[str, ...], settings: Bm25Settings) -> Bm25Index:
 def bm25(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     settings = Bm25Settings(k1=inputs["k1"], b=inputs["b"], method=inputs["method"])
     scores = _index(tuple(config["docs"]), settings).scores(inputs["query"])
-    return {"scores": scores.tolist(), "top5": best(scores, 5)}
+    return {"scores": scores.tolist(), "top5": best(scores, 5, above=0.0)}
 
 
 def shown(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:

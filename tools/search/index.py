@@ -29,6 +29,7 @@ from agentrl.envs.webshop.store import build_once
 from agentrl.errors import ConfigError, DataError
 from agentrl.tools.search.hit import SearchHit
 from agentrl.tools.search.passages import NAME, Passage, Passages, read_passages
+from agentrl.tools.search.ranking import best
 
 FORMAT = 1
 """Raised whenever what the files hold, or how text becomes words, changes."""
@@ -142,23 +143,12 @@ class Bm25Index:
     def search(self, query: str, k: int = 3) -> list[SearchHit]:
         """Return the k best passages that have a word of the query; ties by corpus order."""
         scores = self.scores(query)
-        return [self.passages[number].hit(float(scores[number])) for number in best(scores, k)]
+        found = best(scores, k, above=0.0)
+        return [self.passages[number].hit(float(scores[number])) for number in found]
 
     def _place(self, word: str) -> int:
         found = self._words.find(word.encode())
         return -1 if found is None else found
-
-
-def best(scores: Array, k: int) -> list[int]:
-    """Return the places of the k highest scores above 0, highest first; ties by place."""
-    if k < len(scores):
-        bar = max(np.partition(scores, -k)[-k], np.finfo(scores.dtype).tiny)
-        places = np.flatnonzero(scores >= bar)
-    else:
-        places = np.flatnonzero(scores > 0)
-    order = np.argsort(-scores[places], kind="stable")[:k]
-    found: list[int] = places[order].tolist()
-    return found
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Passages of a corpus: read from JSON lines, kept in a folder that processes map into memory.
+r"""Passages of a corpus: read from JSON lines, kept in a folder that processes map into memory.
 
-A line is `{"id": "0", "contents": "\\"Title\\"\\ntext"}` as in PeterGriffinJin/Search-R1, or
+A line is `{"id": "0", "contents": "\"Title\"\ntext"}` as in PeterGriffinJin/Search-R1, or
 `{"title": ..., "text": ...}`; more keys are allowed.
 """
 
