@@ -27,7 +27,7 @@ def last_boxed(text: str, *, skip_escaped: bool = False) -> str | None:
     start = text.rfind(_BOX)
     if start < 0:
         return None
-    end = _closing_brace(text, start + len(_BOX) - 1, skip_escaped)
+    end = closing_brace(text, start + len(_BOX) - 1, skip_escaped)
     return None if end is None else text[start + len(_BOX) : end]
 
 
@@ -42,7 +42,7 @@ def last_box(text: str) -> str | None:
     start = text.rfind("\\boxed")
     if start < 0 and (start := text.rfind("\\fbox")) < 0:
         return None
-    end = _closing_brace(text, start)
+    end = closing_brace(text, start)
     return None if end is None else text[start : end + 1]
 
 
@@ -55,8 +55,8 @@ def content_of(box: str) -> str | None:
     return None
 
 
-def _closing_brace(text: str, start: int, skip_escaped: bool = False) -> int | None:
-    """Return the place at which as many braces are closed as were opened from `start` on."""
+def closing_brace(text: str, start: int, skip_escaped: bool = False) -> int | None:
+    """Return the first place at which all braces opened from `start` on are closed again."""
     depth = 0
     for match in (_BRACE_NOT_ESCAPED if skip_escaped else _BRACE).finditer(text, start):
         if match[0] == "{":

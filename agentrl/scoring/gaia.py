@@ -70,7 +70,7 @@ def elements_of(text: str) -> list[str]:
 
 
 def normalise_text(text: str, *, keep_punctuation: bool = False) -> str:
-    """Return a text without whitespace, in lower case and, by default, without ASCII punctuation."""
+    """Return a text in lower case, without whitespace and by default without ASCII punctuation."""
     joined = "".join(text.split()).lower()
     return joined if keep_punctuation else joined.translate(_PUNCTUATION)
 
