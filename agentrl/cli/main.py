@@ -16,6 +16,7 @@ COMMANDS = {
     "eval": "score a model, or an agent without one, on panels of tasks",
     "analyse": "say what a run shows about its method, with tables and plots",
     "play": "play an environment yourself",
+    "serve-search": "serve a search index, or a web search, to all workers of a run",
     "data": "say how to get the data of an environment, and check them",
     "envs": "list the registered environments, or check one",
     "algorithms": "list the algorithms, or the settings of one",
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
             description=text[0].upper() + text[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module = importlib.import_module(f"agentrl.cli.{name}_command")
+        module = importlib.import_module(f"agentrl.cli.{name.replace('-', '_')}_command")
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
     return parser

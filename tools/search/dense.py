@@ -28,7 +28,7 @@ class VectorIndex(Protocol):
     """A faiss index over the vectors, in their order; `IndexFlatIP`, HNSW, IVF, on a GPU or not."""
 
     def search(self, vectors: Array, k: int, /) -> tuple[Array, Array]:
-        """Return scores and places of the k nearest, `[queries, k]` each; -1 where there is none."""
+        """Return scores and places of the k nearest, `[queries, k]` each; -1 means none."""
 
 
 class DenseIndex:

@@ -193,5 +193,5 @@ def _bound(host: str, port: int) -> socket.socket:
     """Return a socket at the address; taken now, so that a taken port is a clear error."""
     try:
         return socket.create_server((host, port), backlog=2048)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise ConfigError(f"Cannot listen at {host}:{port}: {error}.") from error
