@@ -27,12 +27,13 @@ _REPLACED = (
     ("\\text{and}", ","),
     ("\\text{m}", "\\text{}"),
 )
-_REMOVED = (  # in this order
-    "square ways integers dollars mph inches hours km units \\ldots sue points feet minutes digits "
-    "cents degrees cm gm pounds meters meals edges students childrentickets multiples \\text{s} "
-    "\\text{.} \\text{\ns} \\text{}^2 \\text{}^3 \\text{\n} \\text{} \\mathrm{th} ^\\circ "
-    '^{\\circ} \\; ,\\! {,} " \\dots'
-).split(" ")  # noqa: SIM905
+_REMOVED = (
+    "square", "ways", "integers", "dollars", "mph", "inches", "hours", "km", "units", "\\ldots",
+    "sue", "points", "feet", "minutes", "digits", "cents", "degrees", "cm", "gm", "pounds",
+    "meters", "meals", "edges", "students", "childrentickets", "multiples", "\\text{s}",
+    "\\text{.}", "\\text{\ns}", "\\text{}^2", "\\text{}^3", "\\text{\n}", "\\text{}",
+    "\\mathrm{th}", "^\\circ", "^{\\circ}", "\\;", ",\\!", "{,}", '"', "\\dots",
+)  # fmt: skip
 _UNWRAPPED = (
     re.compile(r"\\text\{(.*?)\}"),
     re.compile(r"\\textbf\{(.*?)\}"),
