@@ -1,0 +1,46 @@
+"""Sandboxes of the strongest level; without bubblewrap their tests are skipped, loudly."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agentrl.tools.python import Limits, Sandbox
+from agentrl.tools.python.limits import MIB
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    if shutil.which("bwrap") is None:
+        pytest.skip("NOT TESTED whether the Python sandbox holds: bubblewrap is not installed")
+
+
+@pytest.fixture(scope="session")
+def limits() -> Limits:
+    """Limits no other test run has: they are in the command lines of what runs under them."""
+    return Limits(wall=5.0, memory=1024 * MIB + random.randrange(MIB))
+
+
+@pytest.fixture(scope="session")
+def sandbox(installed, limits) -> Sandbox:
+    return Sandbox(limits=limits)
+
+
+@pytest.fixture
+def leftovers(limits):
+    """Return the running processes that were started under our limits."""
+
+    def find() -> list[int]:
+        mark, found = str(limits.memory).encode(), []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:
+                pass  # it has just ended
+        return found
+
+    return find

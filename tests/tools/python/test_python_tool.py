@@ -1,0 +1,95 @@
+"""The tool `python`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import jsonschema
+import pytest
+
+from agentrl.tools.base import Tool, ToolContext, ToolError, ToolErrorKind, schema_of
+from agentrl.tools.python import Limits, PythonTool, SandboxFailed
+from agentrl.tools.python import tool as tool_module
+
+FIRST, SECOND = ToolContext(episode="first"), ToolContext(episode="second")
+
+
+def run(tool, *calls):
+    """Make calls one after the other and close the tool."""
+
+    async def work():
+        try:
+            return [await tool.call({"code": code}, context) for code, context in calls]
+        finally:
+            await tool.close()
+
+    return asyncio.run(work())
+
+
+def test_it_is_a_tool_whose_schema_is_valid(installed):
+    tool = PythonTool()
+    assert isinstance(tool, Tool)
+    jsonschema.Draft202012Validator.check_schema(tool.parameters)
+    assert json.loads(json.dumps(schema_of(tool)))["function"]["name"] == "python"
+    assert tool.timeout > Limits().wall
+    run(tool)
+
+
+def test_an_exception_is_a_result_and_a_timeout_an_error(installed, leftovers, limits):
+    tool = PythonTool(limits=Limits(wall=0.5))
+    fine, raised, late = run(
+        tool, ("print(1)", FIRST), ("1 / 0", FIRST), ("while True: pass", FIRST)
+    )
+    assert (fine.text, fine.error, fine.metadata) == ("1", None, {"status": "done"})
+    assert raised.ok
+    assert raised.metadata == {"status": "raised"}
+    assert raised.text.endswith("ZeroDivisionError: division by zero")
+    assert late.error is ToolErrorKind.TIMEOUT
+    assert late.text == "The code was stopped after 0.5 seconds."
+    assert leftovers() == []
+
+
+def test_variables_stay_within_an_episode_only(installed):
+    tool = PythonTool(persistent=True, sessions=2, print_last=True)
+    results = run(tool, ("x = 1", FIRST), ("'x' in globals()", SECOND), ("x", FIRST))
+    assert [result.text for result in results[1:]] == ["False", "1"]
+
+
+def test_the_episode_unused_for_longest_makes_room(installed):
+    tool = PythonTool(persistent=True, print_last=True)
+    results = run(tool, ("x = 1", FIRST), ("2", SECOND), ("'x' in globals()", FIRST))
+    assert results[-1].text == "False"
+
+
+def test_a_replaced_interpreter_is_announced(installed):
+    tool = PythonTool(persistent=True, limits=Limits(wall=0.5))
+    _, killed, after = run(tool, ("x = 1", FIRST), ("while True: pass", FIRST), ("print(x)", FIRST))
+    assert killed.text.endswith("everything earlier code had defined is gone.")
+    assert after.text.endswith("NameError: name 'x' is not defined")
+
+
+def test_calls_run_beside_each_other(installed):
+    tool = PythonTool()
+
+    async def work():
+        calls = [tool.call({"code": f"print({n})"}, FIRST) for n in range(8)]
+        try:
+            return await asyncio.gather(*calls)
+        finally:
+            await tool.close()
+
+    assert [result.text for result in asyncio.run(work())] == [str(n) for n in range(8)]
+
+
+def test_a_sandbox_that_fails_is_not_the_fault_of_the_model(installed, monkeypatch):
+    tool = PythonTool()
+
+    def fail(code, *, print_last):
+        raise SandboxFailed("no memory")
+
+    monkeypatch.setattr(tool._sandbox, "run", fail)
+    with pytest.raises(ToolError, match="not available") as caught:
+        run(tool, ("1", FIRST))
+    assert caught.value.kind is ToolErrorKind.UNAVAILABLE
+    assert str(caught.value) == tool_module.UNAVAILABLE
