@@ -191,7 +191,9 @@ def _server(searcher: Searcher, topk: int) -> Any:
 
 def _bound(host: str, port: int) -> socket.socket:
     """Return a socket at the address; taken now, so that a taken port is a clear error."""
+    if not 0 <= port < 65_536:
+        raise ConfigError(f"The port is {port}; it lies between 0, any free one, and 65535.")
     try:
         return socket.create_server((host, port), backlog=2048)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigError(f"Cannot listen at {host}:{port}: {error}.") from error
