@@ -129,8 +129,11 @@ def _reward(
 
 
 def _without_end_of_turn(response: str) -> str:
-    while (stripped := response.rstrip()).endswith(END_OF_TURN):
-        response = next(
-            stripped.removesuffix(mark) for mark in END_OF_TURN if stripped.endswith(mark)
-        )
-    return stripped
+    end = len(response)
+    while True:
+        while end and response[end - 1].isspace():
+            end -= 1
+        mark = next((mark for mark in END_OF_TURN if response.endswith(mark, 0, end)), None)
+        if mark is None:
+            return response[:end]
+        end -= len(mark)
