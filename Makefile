@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 EXTRAS := $(VENV)/.extras
+TEMPLATES := $(VENV)/templates
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 export MKL_CBWR ?= AVX2
@@ -42,7 +43,11 @@ check: extras  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-golden: extras  ## official vectors: our own, and those in AGENTRL_SHARED or AGENTRL_GOLDEN
+$(TEMPLATES): $(STAMP)  # chat templates of models, for `golden`; nothing of the package is run
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--target $@ trl==1.16.0
+
+golden: extras $(TEMPLATES)  ## official vectors: our own, and those in AGENTRL_SHARED or AGENTRL_GOLDEN
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden $(ARGS)
 
 bench: setup  ## the benchmarks that need no extra, in their shortest form

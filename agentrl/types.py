@@ -14,6 +14,34 @@ JSON = Any
 """A value that `json` can write and read back unchanged."""
 
 
+Message = Mapping[str, JSON]
+"""A chat message: `role`, `content` and whatever else a chat template knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """An observation that goes on inside the model's own turn, without a chat template around it.
+
+    Attributes:
+        text: as it stands after what the model wrote.
+    """
+
+    text: str
+
+
+Shown = str | Sequence[Message] | Continued
+"""What a model is shown: the text of a user message, messages, or what continues its turn."""
+
+
+def shown_text(shown: Shown) -> str:
+    """Return the text of what a model is shown, for logs and tokenizers."""
+    if isinstance(shown, str):
+        return shown
+    if isinstance(shown, Continued):
+        return shown.text
+    return "\n".join(str(message.get("content", "")) for message in shown)
+
+
 LOCATION_OPTIONS = frozenset({"data_dir"})
 """Options that say where data lie and not what a task is; they do not count for panel hashes."""
 

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Protocol
 import gymnasium
 
 from agentrl.errors import ConfigError
-from agentrl.types import TaskPanel
+from agentrl.types import Shown, TaskPanel
 
 Info = dict[str, Any]
 """The `info` of reset and step; keys in `INFO_KEYS`, JSON values only."""
@@ -70,8 +70,12 @@ class Prompt(Protocol):
     def system(self, info: Info) -> str | None:
         """Return the system message for the task described by the reset's `info`, if any."""
 
-    def observe(self, observation: str, info: Info) -> str:
-        """Return the user message that shows an observation."""
+    def observe(self, observation: str, info: Info) -> Shown:
+        """Return what shows an observation: as a rule, the text of a user message.
+
+        A prompt may also return messages (`tool` messages, whose schemas its attribute `tools`
+        then holds for the chat template), or `Continued` text inside the model's own turn.
+        """
 
     def parse(self, text: str, info: Info) -> ParsedAction:
         """Read an action from the model's text; `info` belongs to the observation answered."""

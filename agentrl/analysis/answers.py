@@ -29,7 +29,7 @@ from agentrl.rollout.episode import EpisodeSettings
 from agentrl.rollout.policy import seed_of
 from agentrl.rollout.workers import EnvPool
 from agentrl.tokens import ContextMode, Conversation
-from agentrl.types import Task
+from agentrl.types import Task, shown_text
 
 MAIN = "Self-Critique"
 CRITIQUE = (
@@ -94,7 +94,7 @@ async def questions(
         if is_step_prompt(prompt):
             message = prompt.message(observation, info, [])
         else:
-            message = prompt.observe(observation, info)
+            message = shown_text(prompt.observe(observation, info))
         return Question(task, prompt.system(info), message)
 
     found = await asyncio.gather(*(ask(task) for task in tasks))

@@ -18,6 +18,7 @@ from agentrl.rollout.transcript import Transcript
 from agentrl.rollout.workers import EnvHandle, EnvPool, EnvState
 from agentrl.tokens import ContextMode, Conversation, Renderer
 from agentrl.tree import Episode, Node, StopReason, Tree
+from agentrl.types import Shown
 
 NOTHING_DONE = "Your last answer could not be carried out: {reason}."
 """Leads the repeated observation where an answer held no action."""
@@ -148,7 +149,8 @@ class Player:
         self.policy = policy
         self.trace = trace
         self.key = EpisodeKey(tree.id, episode.id)
-        conversation = Conversation(settings.renderer, settings.context)
+        tools = getattr(settings.prompt, "tools", None)
+        conversation = Conversation(settings.renderer, settings.context, tools)
         self.transcript = Transcript(tree, episode, conversation)
         self.observation = ""
         self.info: Info = {}
@@ -293,15 +295,16 @@ class Player:
             return StopReason.TRUNCATED_TURNS
         return None
 
-    def _message(self, parsed: ParsedAction | None = None) -> str:
-        """Return the user message for the current observation, after `parsed` if it is repeated."""
+    def _message(self, parsed: ParsedAction | None = None) -> Shown:
+        """Return what shows the current observation, after `parsed` if it is repeated."""
         prompt = self.settings.prompt
         with _prompt_failures(prompt):
+            message: Shown
             if is_step_prompt(prompt):
                 message = prompt.message(self.observation, self.info, self.past)
             else:
                 message = prompt.observe(self.observation, self.info)
-        if parsed is None or parsed.action is not None:
+        if parsed is None or parsed.action is not None or not isinstance(message, str):
             return message
         return f"{NOTHING_DONE.format(reason=parsed.reason or 'it names no action')}\n{message}"
 

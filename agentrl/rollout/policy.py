@@ -92,8 +92,7 @@ class ExpertPolicy:
     imitation also learns to come back.  Those not to be imitated have policy version -1.
 
     Args:
-        encode: text to token ids, without special tokens.
-        end_id: ends a turn.
+        encode: an action to the ids of a whole turn.
         noise: probability of a random admissible action.
         imitate_noise: whether random actions are to be imitated like the expert's.
         seed: of the random choices.
@@ -102,10 +101,9 @@ class ExpertPolicy:
     RANDOM_VERSION = -1
 
     def __init__(
-        self, encode: Encode, end_id: int, noise: float, seed: int, *, imitate_noise: bool = False
+        self, encode: Encode, noise: float, seed: int, *, imitate_noise: bool = False
     ) -> None:
         self.encode = encode
-        self.end_id = end_id
         self.noise = noise
         self.imitate_noise = imitate_noise
         self.seed = seed
@@ -125,7 +123,7 @@ class ExpertPolicy:
         choices = info.get("admissible_actions") or [expert]
         noisy = rng.random() < self.noise
         action = rng.choice(choices) if noisy else expert
-        ids = [*self.encode(action), self.end_id]
+        ids = list(self.encode(action))
         skipped = noisy and action != expert and not self.imitate_noise
         version = self.RANDOM_VERSION if skipped else 0
         stop: StopKind = "stop_id" if len(ids) <= room else "length"

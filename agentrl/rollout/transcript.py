@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agentrl.engines.base import Completion
 from agentrl.tokens import Conversation
 from agentrl.tree import Episode, Node, Tree, Writer
+from agentrl.types import Shown
 
 
 class Transcript:
@@ -36,7 +37,7 @@ class Transcript:
         assert self._node is not None, "nothing has been written"
         return self._node
 
-    def begin(self, system: str | None, message: str) -> None:
+    def begin(self, system: str | None, message: Shown) -> None:
         """Write the first prompt."""
         self._start_sequence(self.conversation.start(system, message))
 
@@ -62,7 +63,7 @@ class Transcript:
         """Write an answer, or its beginning, that was not sampled and is not trained."""
         return self._append(Writer.TEMPLATE, list(ids), info={"given": True})
 
-    def observed(self, answer: Sequence[int], message: str, seconds: float) -> None:
+    def observed(self, answer: Sequence[int], message: Shown, seconds: float) -> None:
         """Write the observation after an answer, or a new sequence where that is not possible.
 
         Args:

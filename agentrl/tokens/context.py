@@ -9,7 +9,8 @@ from typing import Any
 
 from agentrl.errors import ConfigError
 from agentrl.tokens.bridge import Refusal
-from agentrl.tokens.renderer import Message, Renderer
+from agentrl.tokens.renderer import Renderer
+from agentrl.types import Continued, Message, Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,9 @@ class Conversation:
         self._head: list[Message] = []
         self._turns: list[list[Message]] = []
         self._current: list[Message] = []
+        self._begun = ""  # what the present model turn holds already, results in it included
 
-    def start(self, system: str | None, first: str | Sequence[Message]) -> list[int]:
+    def start(self, system: str | None, first: Shown) -> list[int]:
         """Return the ids of the first prompt.
 
         Args:
@@ -120,13 +122,13 @@ class Conversation:
         """
         self._head = [{"role": "system", "content": system}] if system else []
         self._turns = []
-        self._current = _messages(first)
+        self._current, self._begun = _messages(first), ""
         return self._prompt()
 
     def extend(
         self,
         model_ids: Sequence[int],
-        observation: str | Sequence[Message],
+        observation: Shown,
         *,
         ended: bool | None = None,
     ) -> Extension:
@@ -135,20 +137,27 @@ class Conversation:
         Args:
             model_ids: the turn as sampled, end-of-turn id included where it was reached.
             observation: the answer to it: the text of a user message, or messages (for example
-                the results of all its tool calls).
+                the results of all its tool calls), or what continues the turn.  A turn that the
+                model has closed cannot be continued, nor can one of a window: then it is the text
+                of a user message.
             ended: whether the turn is closed; by default, whether the ids end with a stop id.
         """
         turn = self.renderer.parse(model_ids)
+        closed = turn.ended if ended is None else ended
+        if isinstance(observation, Continued) and not closed and self.mode.turns is None:
+            self._begun += turn.text + observation.text
+            return Extension(False, self.renderer.continuation(observation.text), [])
         answer = _messages(observation)
-        self._turns.append([*self._current, {"role": "assistant", "content": turn.text}])
+        text, self._begun = self._begun + turn.text, ""
+        self._turns.append([*self._current, {"role": "assistant", "content": text}])
         self._current = answer
         if self.mode.turns is not None:
             return Extension(True, self._prompt(), [])
         bridge = self.renderer.bridge(
             answer,
-            ended=turn.ended if ended is None else ended,
+            ended=closed,
             tools=self.tools,
-            thought="</think>" in turn.text,
+            thought="</think>" in text,
         )
         if isinstance(bridge, Refusal):
             return Extension(True, self._prompt(), [], bridge)
@@ -158,7 +167,7 @@ class Conversation:
         """Return an independent copy, for a branch of the episode."""
         copy = Conversation(self.renderer, self.mode, self.tools)
         copy._head, copy._turns = self._head, list(self._turns)
-        copy._current = self._current
+        copy._current, copy._begun = self._current, self._begun
         return copy
 
     def _prompt(self) -> list[int]:
@@ -167,7 +176,9 @@ class Conversation:
         return self.renderer.prompt([*self._head, *shown, *self._current], self.tools)
 
 
-def _messages(observation: str | Sequence[Message]) -> list[Message]:
+def _messages(observation: Shown) -> list[Message]:
+    if isinstance(observation, Continued):
+        observation = observation.text.strip()
     if isinstance(observation, str):
         return [{"role": "user", "content": observation}]
     return list(observation)

@@ -29,9 +29,9 @@ from agentrl.tokens.bridge import (
     refusal,
 )
 from agentrl.tokens.special import Neutraliser
+from agentrl.types import Message
 
-Message = Mapping[str, Any]
-"""A chat message: `role`, `content` and whatever else the template knows; JSON values only."""
+__all__ = ["Message", "ModelTurn", "Renderer"]
 
 _REMEMBERED_BRIDGES = 1024
 _REMEMBERED_EXCHANGES = 64
@@ -147,6 +147,10 @@ class Renderer:
         if isinstance(written, Refusal):
             return written
         return Bridge([] if ended else [self.end_of_turn_id], list(written))
+
+    def continuation(self, text: str) -> list[int]:
+        """Return the ids of text that goes on inside a model turn, encoded by itself."""
+        return self._encode(self._neutraliser.text(text))
 
     def _write(
         self, messages_json: str, tools_json: str, thought: bool

@@ -19,7 +19,7 @@ from agentrl.rollout.workers import EnvHandle, EnvPool
 from agentrl.training.progress import Progress
 from agentrl.training.rollout_metrics import require_episodes
 from agentrl.tree import Forest, Writer
-from agentrl.types import Task
+from agentrl.types import Task, shown_text
 
 EXPERT_OPTION = "expert"
 """Reset option that asks an environment to put `expert_action` into every `info`."""
@@ -76,7 +76,7 @@ async def _play(
         expert = info.get("expert_action")
         actions = info.get("admissible_actions") or ([expert] if expert else [])
         answers = (written_answer(prompt, action) for action in actions)
-        texts += [prompt.observe(observation, info), *answers]
+        texts += [shown_text(prompt.observe(observation, info)), *answers]
         if not actions:
             return turn > 0
         observation, _, terminated, truncated, info = await handle.step(rng.choice(actions))
@@ -130,10 +130,12 @@ def expert_policy(
     def encode(text: str) -> list[int]:
         answer = written_answer(prompt, text)
         ids: list[int] = tokenizer.encode(answer, add_special_tokens=False)
-        return ids
+        # Where sampling stops inside the turn, results continue it.
+        return ids if answer.endswith(inside) else [*ids, end]
 
+    inside = prompt.stop_strings if getattr(prompt, "continues", False) else ()
     end = scheduler.settings.renderer.end_of_turn_id
-    return ExpertPolicy(encode, end, noise, seed, imitate_noise=imitate_noise)
+    return ExpertPolicy(encode, noise, seed, imitate_noise=imitate_noise)
 
 
 async def expert_forest(

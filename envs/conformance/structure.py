@@ -18,7 +18,7 @@ from agentrl.envs.conformance.episode import Episode, Turn, candidates
 from agentrl.envs.conformance.fuzz import odd_texts
 from agentrl.envs.conformance.results import Violation
 from agentrl.envs.conformance.subject import Subject
-from agentrl.types import Task
+from agentrl.types import Task, shown_text
 
 _MARK = "Qzx marker sentence."
 _IMPORT = """
@@ -172,7 +172,7 @@ def _shown(name: str, prompt: Prompt, turn: Turn, past: list[PastStep]) -> None:
     def show(observation: str) -> str:
         if hasattr(prompt, "message"):
             return cast(str, prompt.message(observation, dict(turn.info), past))
-        return prompt.observe(observation, dict(turn.info))
+        return shown_text(prompt.observe(observation, dict(turn.info)))
 
     texts = [show(turn.observation)]
     marked = (f"{_MARK}\n{turn.observation}", f"{turn.observation}\n{_MARK}")
