@@ -51,3 +51,13 @@ register(
     "agentrl.envs.webshop:WebShopEnv",
     description="WebShop: find and buy the product an instruction asks for.",
 )
+register(
+    "agentrl/SearchQA-v0",
+    "agentrl.envs.tooluse:SearchQAEnv",
+    description="Questions answered by searching, in Search-R1's form; generated ones built in.",
+)
+register(
+    "agentrl/Math-v0",
+    "agentrl.envs.maths:MathEnv",
+    description="Problems of mathematics in one turn; generated arithmetic built in.",
+)

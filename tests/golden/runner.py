@@ -14,6 +14,7 @@ from agentrl.envs.scienceworld.java import find_java
 from agentrl.errors import ConfigError, MissingExtraError
 from tests.golden import tools
 from tests.golden.case import Adapter, load, mismatches
+from tests.golden.missing import Missing
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"
@@ -69,6 +70,13 @@ def check(path: Path) -> list[str]:
         except Exception as error:
             problems.append(f"{type(error).__name__}: {error}")
     return problems
+
+
+def _checked(path: Path) -> tuple[list[str], str]:
+    try:
+        return check(path), ""
+    except (Missing, MissingExtraError) as error:
+        return [], str(error)
 
 
 def environment_of(path: Path) -> str | None:
@@ -145,7 +153,7 @@ def run(where: Path | Sequence[Path], write: Callable[[str], object] = print) ->
     for path in [path for place in places for path in files(place, write)]:
         name = environment_of(path)
         problems, reason = (
-            (check(path), "") if name is None else check_environment(name, path, shared() / "data")
+            _checked(path) if name is None else check_environment(name, path, shared() / "data")
         )
         for problem in problems:
             write(f"FAILED {path.name}: {problem[:LONGEST]}")

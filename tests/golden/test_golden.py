@@ -13,6 +13,7 @@ import pytest
 
 from agentrl.errors import ConfigError, MissingExtraError
 from tests.golden import runner, tools
+from tests.golden.missing import Missing
 from tests.golden.runner import (
     ADAPTERS,
     DATA,
@@ -218,7 +219,10 @@ def test_a_function_of_tools_gives_the_official_results(name: str) -> None:
     found = sorted((shared() / "golden" / "tools").glob(f"{name}.*json"))
     if not found:
         pytest.skip(f"no official data {name}.json; set AGENTRL_SHARED")
-    assert [tools.check(path) for path in found] == [[]] * len(found)
+    try:
+        assert [tools.check(path) for path in found] == [[]] * len(found)
+    except (Missing, MissingExtraError) as error:
+        pytest.skip(str(error))
 
 
 def _tools_file(where: Path, name: str, expected: object) -> Path:

@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from agentrl.errors import MissingExtraError
+from tests.golden.missing import Missing
+
 Function = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 HERE = Path(__file__).parent
 TOLERANCE = 1e-6
@@ -46,7 +49,12 @@ def is_of_tools(path: Path) -> bool:
 
 
 def check(path: Path) -> list[str]:
-    """Return what is wrong with our results for a file; empty if they agree."""
+    """Return what is wrong with our results for a file; empty if they agree.
+
+    Raises:
+        Missing: this machine lacks what the file needs.
+        MissingExtraError: an extra is not installed.
+    """
     name = ".".join(path.name.split(".")[:2])
     function = FUNCTIONS.get(name)
     if function is None:
@@ -63,6 +71,8 @@ def _problems(function: Function, data: Mapping[str, Any], tolerance: float) -> 
     for case in data["cases"]:
         try:
             ours = function(case["inputs"], data.get("config", {}))
+        except (Missing, MissingExtraError):
+            raise
         except Exception as error:
             yield f"case {case['id']}: {type(error).__name__}: {error}"
             continue
