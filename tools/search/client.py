@@ -10,7 +10,13 @@ from collections.abc import Iterator, Sequence
 from agentrl.tools.base import JSON
 from agentrl.tools.search.failure import FailureKind, SearchFailure
 from agentrl.tools.search.hit import SearchHit, split_contents
-from agentrl.tools.search.web.exchange import Credentials, Request, Response, usual_failure
+from agentrl.tools.search.web.exchange import (
+    Credentials,
+    Request,
+    Response,
+    read_hits,
+    usual_failure,
+)
 from agentrl.tools.search.web.http import WebClient
 
 NAME = "retrieve"
@@ -52,7 +58,7 @@ class RetrieveClient:
         result = response.data.get("result")
         if not isinstance(result, list) or len(result) != len(queries):
             raise SearchFailure(FailureKind.BAD_JSON, self.name, response.status)
-        return [list(hits(rows))[:k] for rows in result]
+        return [read_hits(hits(rows), self.name)[:k] for rows in result]
 
     async def close(self) -> None:
         """Close the connections."""

@@ -194,6 +194,10 @@ def _bound(host: str, port: int) -> socket.socket:
     if not 0 <= port < 65_536:
         raise ConfigError(f"The port is {port}; it lies between 0, any free one, and 65535.")
     try:
-        return socket.create_server((host, port), backlog=2048)
+        place = socket.create_server((host, port), backlog=2048)
     except OSError as error:
         raise ConfigError(f"Cannot listen at {host}:{port}: {error}.") from error
+    # Connections inherit it; asyncio sets it only where it made the socket itself, and without it
+    # every answer waits 40 ms for the client's acknowledgement.
+    place.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return place

@@ -132,11 +132,12 @@ def test_a_cache_that_is_off_makes_no_file(path):
     assert len(service.requests) == 2 and not path.parent.exists()
 
 
-def test_a_file_that_is_no_cache_is_refused(tmp_path):
+@pytest.mark.parametrize("mode", ["read_write", "read_only"])
+def test_a_file_that_is_no_cache_is_refused(tmp_path, mode):
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough to be read as one " * 50)
     with pytest.raises(DataError, match="cannot be used"):
-        ResponseCache(path)
+        ResponseCache(path, CacheMode(mode))
 
 
 @pytest.mark.parametrize("backend", ["serper", "brave", "tavily", "serpapi"])

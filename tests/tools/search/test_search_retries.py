@@ -288,3 +288,10 @@ def test_hits_are_plain_text_and_each_address_comes_once():
         ("A bold", "1 < 2 and 3 < 4"),
         ("B", ""),
     ]
+
+
+@pytest.mark.parametrize("results", [[1], {"a": 1}, [{"title": 3, "url": "https://a.org"}], 7])
+def test_an_answer_of_another_form_is_no_answer_and_not_asked_for_again(results):
+    service = Service([httpx.Response(200, json={"results": results})])
+    [failure] = ask(client_of(service))
+    assert failure.kind is FailureKind.BAD_JSON and len(service.requests) == 1

@@ -9,7 +9,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -105,19 +104,25 @@ class ResponseCache:
         if replay and not self.path.is_file():
             raise DataError(f"There are no stored answers in {str(self.path)!r} to replay.")
         try:
-            if not replay:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, check_same_thread=False)
-            try:
-                with closing(file.execute("PRAGMA journal_mode = WAL")) as answer:
-                    answer.fetchall()
-                file.execute(_TABLE)
-            except sqlite3.Error:
-                file.close()
-                raise
+            return _connected(self.path, replay)
         except (OSError, sqlite3.Error) as error:
             raise DataError(f"The cache {str(self.path)!r} cannot be used: {error}.") from error
-        return file
+
+
+def _connected(path: Path, replay: bool) -> sqlite3.Connection:
+    if not replay:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    address = f"{path.absolute().as_uri()}?mode={'ro' if replay else 'rwc'}"
+    file = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
+    try:
+        if not replay:
+            file.execute("PRAGMA journal_mode = WAL").fetchall()
+            file.execute(_TABLE)
+        file.execute("SELECT count(*) FROM answers WHERE key = ''").fetchall()
+    except sqlite3.Error:
+        file.close()
+        raise
+    return file
 
 
 def cache_key(backend: str, request: Request) -> str:

@@ -129,6 +129,18 @@ def usual_failure(response: Response, backend: str) -> SearchFailure | None:
     return SearchFailure(kind, backend, status, wait)
 
 
+def read_hits(hits: Iterable[SearchHit], backend: str) -> list[SearchHit]:
+    """Return hits as they are read from an answer.
+
+    Raises:
+        SearchFailure: the answer has another form than the service documents.
+    """
+    try:
+        return list(hits)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise SearchFailure(FailureKind.BAD_JSON, backend) from error
+
+
 def asked_wait(response: Response) -> float | None:
     """Return the seconds of `Retry-After`, a number or a date; None without it."""
     value = response.headers.get("retry-after", "").strip()

@@ -7,14 +7,13 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from urllib.parse import urldefrag
 
 from agentrl.tools.base import JSON
 from agentrl.tools.search.hit import SearchHit
 from agentrl.tools.search.searcher import normalized
 from agentrl.tools.search.web.cache import CacheMode, ResponseCache
-from agentrl.tools.search.web.exchange import Credentials, Request, Response, WebBackend
+from agentrl.tools.search.web.exchange import Credentials, Request, Response, WebBackend, read_hits
 from agentrl.tools.search.web.http import WebClient
 
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->", re.DOTALL)
@@ -58,11 +57,12 @@ class WebSearch:
         """
         request = self.backend.request(normalized(query), k)
         data = await self._stored(request)
-        if data is None:
-            response = await self._client.send(self.backend, request)
-            data = response.data
-            await self._store(request, response)
-        return list(islice(cleaned(self.backend.hits(data)), k))
+        if data is not None:
+            return self._hits(data)[:k]
+        response = await self._client.send(self.backend, request)
+        hits = self._hits(response.data)
+        await self._store(request, response, empty=not hits)
+        return hits[:k]
 
     async def close(self) -> None:
         """Close connections and cache."""
@@ -76,10 +76,12 @@ class WebSearch:
         text = await asyncio.to_thread(self._cache.get, self.name, request)
         return None if text is None else Response(status=200, text=text).data
 
-    async def _store(self, request: Request, response: Response) -> None:
+    def _hits(self, data: JSON) -> list[SearchHit]:
+        return read_hits(cleaned(self.backend.hits(data)), self.name)
+
+    async def _store(self, request: Request, response: Response, *, empty: bool) -> None:
         if self._cache is None or self._cache.mode is not CacheMode.READ_WRITE:
             return
-        empty = not any(True for _ in cleaned(self.backend.hits(response.data)))
         text = _without_secrets(response.text, self.backend.credentials())
         await asyncio.to_thread(self._cache.put, self.name, request, text, empty=empty)
 
