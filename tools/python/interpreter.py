@@ -110,7 +110,7 @@ class Interpreter:
         bare = self._profile.level is not Level.BWRAP
         return subprocess.Popen(
             command,
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,

@@ -60,7 +60,7 @@ def test_a_probe_succeeds_where_nothing_stops_it(held_without_sandbox, name):
     [
         "while True: pass",
         "import time; time.sleep(60)",
-        "import signal, time\nfor n in (1, 2, 15): signal.signal(n, signal.SIG_IGN)\ntime.sleep(60)",
+        "import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)",
         "print(len(str(7 ** (10 ** 9))))",
         "try:\n    while True: pass\nexcept BaseException:\n    while True: pass",
     ],
@@ -112,7 +112,7 @@ def test_every_slot_has_a_user_of_its_own():
 def test_a_level_that_does_not_hold_is_refused(installed, monkeypatch):
     leaky = threats.Threat("do this", "held = False")
     monkeypatch.setattr(threats, "THREATS", (*THREATS, leaky))
-    with pytest.raises(ConfigError, match="`bwrap` does not hold.*Code could: do this"):
+    with pytest.raises(ConfigError, match=r"`bwrap` does not hold.*Code could: do this"):
         Sandbox(limits=Limits(files=63))
 
 
