@@ -11,8 +11,10 @@ import pytest
 from question_files import write_lines
 
 from agentrl.envs.questions import load_questions
+from agentrl.envs.questions.golds import with_verified_golds
 from agentrl.envs.questions.open_qa import with_aliases
 from agentrl.errors import DataError
+from agentrl.scoring.maths import MathsScorer
 
 
 def encrypt(text, key):
@@ -219,3 +221,15 @@ def test_the_shared_gaia_like_set_is_read_with_its_attachments(shared):
     assert found.counts("level") == {"1": 5, "2": 5, "3": 2}
     assert sum(bool(row.file) for row in found) == 4
     assert not any("missing" in remark for remark in found.remarks)
+
+
+def test_answers_that_do_not_verify_are_refused_or_left_out(tmp_path):
+    rows = [{"id": "1", "problem": "P", "answer": "7"}, {"id": "2", "problem": "P", "answer": "}{"}]
+    found = load_questions("math500", path=write_lines(tmp_path / "m.jsonl", rows))
+    with MathsScorer(reading="whole", workers=1, seconds=10) as scorer:
+        with pytest.raises(DataError, match=r"1 of 2 rows of math500/test cannot be answered.*'2'"):
+            with_verified_golds(found, scorer)
+        kept = with_verified_golds(found, scorer, "drop")
+        assert [row.id for row in kept] == ["1"]
+        assert kept.remarks[-1] == "1 rows whose answer does not verify left out: 2"
+        assert with_verified_golds(kept, scorer) is kept
