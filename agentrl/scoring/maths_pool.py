@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from enum import StrEnum
 from multiprocessing import Pipe
 from typing import NamedTuple
@@ -93,7 +94,7 @@ class Worker:
             )
 
     def ask(self, task: Task) -> Reply:
-        """Have a task done; after a timeout or a crash the worker is dead."""
+        """Have a task done; after a timeout or a crash the worker is of no more use."""
         self.tasks += 1
         try:
             self._connection.send(task)
@@ -102,10 +103,15 @@ class Worker:
         return self._receive(task.seconds * WALL_FACTOR)
 
     def kill(self) -> None:
-        """End the process, whatever it is doing."""
-        self._connection.close()
+        """Kill the process, whatever it is doing; may be called from any thread."""
         self._process.kill()
-        self._process.wait(END_SECONDS)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_SECONDS)
+
+    def end(self) -> None:
+        """Kill the process and free everything."""
+        self.kill()
+        self._connection.close()
 
     def _receive(self, seconds: float) -> Reply:
         try:
@@ -114,8 +120,10 @@ class Worker:
             reply: Reply = self._connection.recv()
             return reply
         except (EOFError, OSError):
-            ended = self._process.wait(END_SECONDS)
-            return Reply.TIMEOUT if ended == -signal.SIGPROF else Reply.CRASHED
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_SECONDS)
+            ended_by_limit = self._process.returncode == -signal.SIGPROF
+            return Reply.TIMEOUT if ended_by_limit else Reply.CRASHED
 
 
 class Pool:
@@ -128,41 +136,37 @@ class Pool:
 
     def __init__(self, workers: int, tasks_per_worker: int) -> None:
         self._tasks_per_worker = tasks_per_worker
-        self._alive: set[Worker] = set()
-        self._lock = threading.Lock()
         self._closed = False
-        self._free: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        self._lock = threading.Lock()
+        self._alive: set[Worker] = set()
+        self._slots: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        self._workers = workers
         for _ in range(workers):
-            self._free.put(None)
-        self._finalizer = weakref.finalize(self, _kill_all, self._alive)
+            self._slots.put(None)
+        self._finalizer = weakref.finalize(self, _kill, self._alive)
 
     def run(self, task: Task) -> Reply:
         """Have a task done by a free worker; wait for one if need be.
 
+        A task under which a worker dies is tried once more, as something else may have killed it.
+
         Raises:
             EnvironmentFailure: no worker could be had, or the pool is closed.
         """
-        worker = self._take()
-        try:
-            if worker is None:
-                worker = self._start()
-            reply = worker.ask(task)
-            if reply in (Reply.TIMEOUT, Reply.CRASHED) or worker.tasks >= self._tasks_per_worker:
-                worker = self._retire(worker)
-        except BaseException:
-            worker = self._retire(worker)
-            raise
-        finally:
-            self._free.put(worker)
-        if self._closed:
-            raise _closed()
-        return reply
+        reply = self._run_once(task)
+        return self._run_once(task) if reply is Reply.CRASHED else reply
 
     def close(self) -> None:
         """Kill all workers; tasks under way fail."""
         with self._lock:
             self._closed = True
-        self._finalizer()
+        _kill(self._alive)
+        for _ in range(self._workers):  # a slot in use comes back now that its worker is dead
+            worker = self._slots.get(timeout=PATIENCE_SECONDS)
+            if worker is not None:
+                self._retire(worker)
+        for _ in range(self._workers):
+            self._slots.put(None)
 
     @property
     def pids(self) -> list[int]:
@@ -170,9 +174,26 @@ class Pool:
         with self._lock:
             return [worker.pid for worker in self._alive]
 
+    def _run_once(self, task: Task) -> Reply:
+        worker = self._take()
+        try:
+            worker = worker or self._start()
+            reply = worker.ask(task)
+            if reply in (Reply.TIMEOUT, Reply.CRASHED) or worker.tasks >= self._tasks_per_worker:
+                self._retire(worker)
+                worker = None
+            return reply
+        except BaseException:  # an interrupted worker would answer the next task with this reply
+            if worker is not None:
+                self._retire(worker)
+                worker = None
+            raise
+        finally:
+            self._slots.put(worker)
+
     def _take(self) -> Worker | None:
         try:
-            return self._free.get(timeout=PATIENCE_SECONDS)
+            return self._slots.get(timeout=PATIENCE_SECONDS)
         except queue.Empty:
             raise EnvironmentFailure(
                 f"No process for math-verify became free in {PATIENCE_SECONDS:g} s. "
@@ -182,29 +203,27 @@ class Pool:
 
     def _start(self) -> Worker:
         with self._lock:
-            if self._closed:
-                raise _closed()
+            self._check_open()
             worker = Worker()
             self._alive.add(worker)
         try:
             worker.wait_until_ready()
         except BaseException:
             self._retire(worker)
+            self._check_open()
             raise
         return worker
 
-    def _retire(self, worker: Worker | None) -> None:
-        if worker is not None:
-            with self._lock:
-                self._alive.discard(worker)
-            worker.kill()
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EnvironmentFailure("The maths scorer is closed; make a new one.", "died")
+
+    def _retire(self, worker: Worker) -> None:
+        worker.end()
+        with self._lock:
+            self._alive.discard(worker)
 
 
-def _closed() -> EnvironmentFailure:
-    return EnvironmentFailure("The maths scorer is closed; make a new one.", "died")
-
-
-def _kill_all(workers: set[Worker]) -> None:
+def _kill(workers: set[Worker]) -> None:
     for worker in list(workers):
         worker.kill()
-    workers.clear()
