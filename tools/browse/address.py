@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 
 INSIDE = ("localhost", "local", "internal", "home.arpa")
 """Ends of names that are of no public server; `metadata.google.internal` is one."""
-CLOUD = frozenset({ip_address("168.63.129.16")})
+CLOUD = (ip_network("168.63.129.16/32"), ip_network("192.0.0.0/24"))
 """Services that clouds offer to their machines at addresses that look public."""
 TRANSLATED = IPv6Network("64:ff9b::/96")
 """IPv4 addresses as NAT64 writes them, in the last four bytes."""
@@ -31,7 +31,8 @@ def is_public(address: Address) -> bool:
         inner = _wrapped(address)
         if inner is not None:
             return is_public(inner)
-    return address.is_global and not address.is_multicast and address not in CLOUD
+    cloud = any(address in network for network in CLOUD)
+    return address.is_global and not address.is_multicast and not cloud
 
 
 def _wrapped(address: IPv6Address) -> IPv4Address | None:

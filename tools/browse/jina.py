@@ -119,8 +119,6 @@ def page_from(response: Response) -> Page | None:
 
 
 def _page(url: str, title: str, text: str) -> Page:
-    links: dict[str, str] = {}
-    for shown, address in _LINK.findall(text):
-        links.setdefault(address.partition("#")[0], " ".join(shown.split()))
-    found = tuple(Link(shown, address) for address, shown in links.items())
-    return Page(url=url, title=title, text=text.strip(), links=found)
+    found = _LINK.findall(text)
+    links = [Link(" ".join(shown.split()), address.partition("#")[0]) for shown, address in found]
+    return Page(url=url, title=title, text=text.strip(), links=tuple(dict.fromkeys(links)))

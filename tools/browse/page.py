@@ -27,7 +27,7 @@ class Page:
         url: where it was found in the end, after redirects.
         title: empty where it has none.
         text: readable; links are written `[text](address)`.
-        links: in the order of the page, each address once.
+        links: in the order of the page, each once.
         cached: whether it was not fetched just now.
     """
 

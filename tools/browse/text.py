@@ -18,7 +18,7 @@ UNSEEN = re.compile(
     "script|style|noscript|template|svg|math|iframe|object|canvas|audio|video|select"
 )
 BLOCK = re.compile(
-    "address|article|aside|blockquote|body|center|dd|details|dialog|div|dl|dt|fieldset|figcaption|"
+    "address|article|aside|blockquote|body|caption|center|dd|details|dialog|div|dl|dt|fieldset|figcaption|"
     "figure|footer|form|h[1-6]|header|hr|html|legend|li|main|nav|ol|p|pre|section|summary|ul"
 )
 SPACE = re.compile(r"\s+")
@@ -39,7 +39,7 @@ def read_html(html: str, url: str) -> Page:
         url=url,
         title=_collapsed("".join(reader.title)),
         text=reader.text(),
-        links=tuple(Link(text, address) for address, text in reader.links.items()),
+        links=tuple(reader.links),
     )
 
 
@@ -62,7 +62,7 @@ class _Reader(HTMLParser):
     def __init__(self, url: str) -> None:
         super().__init__(convert_charrefs=True)
         self.title: list[str] = []
-        self.links: dict[str, str] = {}
+        self.links: dict[Link, None] = {}
         self._base = url
         self._frames = [_Frame("page")]
         self._unseen: list[str] = []
@@ -74,6 +74,7 @@ class _Reader(HTMLParser):
 
     def text(self) -> str:
         """Return the readable text; nothing may be fed after."""
+        self._end_link()
         while len(self._frames) > 1:
             self._close_frame()
         self._end_line()
@@ -183,7 +184,7 @@ class _Reader(HTMLParser):
         if text:
             before, after = (" " * part.isspace() for part in (raw[:1], raw[-1:]))
             inline.append(f"{before}[{text}]({url}){after}")
-            self.links.setdefault(url, text)
+            self.links[Link(text, url)] = None
 
     def _start_cells(self, tag: str) -> None:
         """Open a table, row or cell, and close those that were left open."""
@@ -214,15 +215,17 @@ class _Reader(HTMLParser):
         around = self._frames[-1]
         if frame.kind == "td":
             around.lines.append("\n".join(frame.lines))
-        elif frame.kind == "tr" and any(frame.lines):
-            simple = len(frame.lines) > 1 and not any("\n" in cell for cell in frame.lines)
-            around.lines += [_row(frame.lines)] if simple else [c for c in frame.lines if c]
+        elif frame.kind == "tr":
+            around.lines += _row(frame.lines)
         else:
             around.lines += frame.lines
 
 
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _row(cells: list[str]) -> list[str]:
+    """Return the lines of a row: one for data, those of its cells where it is for layout."""
+    filled = [cell for cell in cells if cell]
+    layout = len(cells) < 2 or any("\n" in cell for cell in cells)
+    return filled if layout or not filled else [f"| {' | '.join(cells)} |"]
 
 
 def _absolute(base: str, href: str | None) -> str:

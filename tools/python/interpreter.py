@@ -49,9 +49,11 @@ class Interpreter:
         try:
             with theirs:
                 self._process = self._start(user, theirs, descriptors)
-        except BaseException:
+        except BaseException as error:
             self._control.close()
             self._remove_folder()
+            if isinstance(error, OSError):
+                raise SandboxFailed(f"The sandbox did not start: {error}") from error
             raise
         finally:
             for descriptor in descriptors:

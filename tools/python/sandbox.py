@@ -12,8 +12,8 @@ from agentrl.tools.python.limits import Limits
 from agentrl.tools.python.outcome import Outcome
 from agentrl.tools.python.profile import Level, Profile
 from agentrl.tools.python.runtime import runtime
+from agentrl.tools.python.selftest import verify
 from agentrl.tools.python.slots import Slot, Slots
-from agentrl.tools.python.threats import verify
 
 SLOTS = 32
 WAIT = 60.0
@@ -54,8 +54,7 @@ class Sandbox:
             level=Level(level), limits=self.limits, runtime=runtime(python, packages)
         )
         _warn_once(self._profile.level)
-        with self._slots.take(WAIT) as slot:
-            verify(self._profile, slot.user)
+        verify(self._profile, self._slots)
 
     def run(self, code: str, *, print_last: bool = False) -> Outcome:
         """Run a piece of code in a new interpreter.
@@ -72,7 +71,10 @@ class Sandbox:
             return interpreter.run(code, print_last=print_last)
 
     def session(self) -> Session:
-        """Return an interpreter that keeps its variables; it holds a slot until it is closed."""
+        """Return an interpreter that keeps its variables; it holds a slot until it is closed.
+
+        It ends with the thread that starts it, by the first call.
+        """
         return Session(self._profile, self._slots)
 
 

@@ -61,14 +61,15 @@ class Slots:
 
     Args:
         count: how many there are.
-        folder: of their lock files; those who share it share the slots.
+        folder: of their lock files; those who share it share the slots. Only our user may write
+            there.
     """
 
     def __init__(self, count: int, folder: Path | None = None) -> None:
         if count < 1:
             raise ConfigError(f"`slots` is {count}; a sandbox needs at least 1.")
         self._count = count
-        self._folder = folder or _own_folder()
+        self.folder = folder or _own_folder()
 
     def take(self, wait: float) -> Slot:
         """Return a free slot.
@@ -94,7 +95,7 @@ class Slots:
 
     def _try(self, number: int) -> Slot | None:
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock = os.open(self._folder / str(number), flags, 0o600)
+        lock = os.open(self.folder / str(number), flags, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

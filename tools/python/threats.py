@@ -1,4 +1,4 @@
-"""What code might try, and the test that a level stops it on this machine.
+"""What code might try: a probe for every threat, run by the self-test.
 
 Every probe is Python that sets `held`: whether the sandbox stopped the attempt.  Braces hold what
 the host fills in.
@@ -6,20 +6,9 @@ the host fills in.
 
 from __future__ import annotations
 
-import json
-import platform
-import socket
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from agentrl.errors import ConfigError
-from agentrl.tools.python.bubblewrap import HOW_TO_INSTALL
-from agentrl.tools.python.interpreter import Interpreter, SandboxFailed
-from agentrl.tools.python.outcome import Outcome, Status
-from agentrl.tools.python.profile import ENVIRONMENT, Level, Profile
-from agentrl.tools.python.seccomp import MACHINES
+from agentrl.tools.python.profile import Level
 
 ISOLATED = frozenset({Level.BWRAP})
 LIMITED = frozenset({Level.BWRAP, Level.RLIMIT})
@@ -179,100 +168,3 @@ while True:
 """
 """Runs for ever, with two processes that ignore what can be ignored."""
 DAEMON_SECONDS = 0.3
-
-_verified: set[Profile] = set()
-
-
-def verify(profile: Profile, user: int | None) -> None:
-    """Test once in this process that a profile's level holds on this machine.
-
-    Args:
-        profile: how code is contained.
-        user: id it runs under; None: ours.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    if profile.level is Level.OFF or profile in _verified:
-        return
-    try:
-        failures = [*_failures(profile, user), *_outliving(profile, user)]
-    except SandboxFailed as error:
-        raise ConfigError(_cannot_start(profile.level, error)) from error
-    if failures:
-        raise ConfigError(
-            f"The Python sandbox level `{profile.level}` does not hold on this machine. "
-            f"Code could: {', '.join(failures)}. {HOW_TO_INSTALL}"
-        )
-    _verified.add(profile)
-
-
-def probe(profile: Profile, user: int | None, threats: Sequence[Threat]) -> Mapping[str, bool]:
-    """Return by name whether each threat is stopped.
-
-    Raises:
-        SandboxFailed: the probes could not be run.
-    """
-    with _surroundings(profile) as values:
-        code = [PREPARATION, USABLE, "results = {'work at all': held}"]
-        for threat in threats:
-            attempt = threat.probe.format_map(values)
-            code.append(f"{attempt}\nresults[{threat.name!r}] = held")
-        code.append("print(json.dumps(results))")
-        outcome = _run(profile, user, "\n".join(code))
-    try:
-        results: dict[str, bool] = json.loads(outcome.output.splitlines()[-1])
-    except (ValueError, IndexError):
-        raise SandboxFailed(outcome.text(profile.limits)) from None
-    if not results.pop("work at all"):
-        raise SandboxFailed("code cannot start threads and processes.")
-    return results
-
-
-def _failures(profile: Profile, user: int | None) -> list[str]:
-    threats = [threat for threat in THREATS if profile.level in threat.levels]
-    return [name for name, held in probe(profile, user, threats).items() if not held]
-
-
-def _outliving(profile: Profile, user: int | None) -> list[str]:
-    """A killed interpreter fails by itself where something in its process table lives on."""
-    short = replace(profile, limits=replace(profile.limits, wall=DAEMON_SECONDS))
-    stopped = _run(short, user, DAEMON).status is Status.TIMEOUT
-    return [] if stopped else ["run longer than allowed"]
-
-
-def _run(profile: Profile, user: int | None, code: str) -> Outcome:
-    with Interpreter(profile, user) as interpreter:
-        return interpreter.run(code)
-
-
-@contextmanager
-def _surroundings(profile: Profile) -> Iterator[dict[str, object]]:
-    """Set up what the probes look for: a secret file, a service on the loopback interface."""
-    limits, machine = profile.limits, MACHINES[platform.machine()]
-    with tempfile.NamedTemporaryFile() as secret, socket.create_server(("127.0.0.1", 0)) as server:
-        yield {
-            "variables": {*ENVIRONMENT, "HOME", "TMPDIR", "PWD", "LC_CTYPE"},
-            "memory": limits.memory,
-            "cpu": limits.cpu,
-            "file_size": limits.file_size,
-            "files": limits.files,
-            "processes": limits.processes,
-            "disk": limits.disk,
-            "secrets": [secret.name, "/etc/shadow", "/etc/passwd", "/root/.ssh"],
-            "read_only": ["/", "/usr", "/dev", *map(str, profile.runtime.folders)],
-            "port": server.getsockname()[1],
-            "numbers": dict(machine.refused),
-            "clone": machine.clone,
-        }
-
-
-def _cannot_start(level: Level, error: SandboxFailed) -> str:
-    if level is not Level.BWRAP:
-        return f"The Python sandbox cannot run code on this machine. {error}"
-    return (
-        f"The Python sandbox cannot use bubblewrap on this machine. {error} If it may not make "
-        f"namespaces, allow user namespaces (sysctl user.max_user_namespaces, "
-        f"kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; in a "
-        f"container they need its consent). {HOW_TO_INSTALL}"
-    )

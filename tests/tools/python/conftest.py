@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agentrl.tools.python import Limits, Sandbox
+from agentrl.tools.python import Limits, Sandbox, slots
 from agentrl.tools.python.limits import MIB
 
 
@@ -16,6 +17,15 @@ from agentrl.tools.python.limits import MIB
 def installed() -> None:
     if shutil.which("bwrap") is None:
         pytest.skip("NOT TESTED whether the Python sandbox holds: bubblewrap is not installed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_slots(tmp_path_factory) -> Iterator[None]:
+    """Slots of this test run only, and none of the notes earlier runs have made."""
+    folder = tmp_path_factory.mktemp("slots")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slots, "_own_folder", lambda: folder)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from agentrl.errors import ConfigError
-from agentrl.tools.python import Level, Limits, Sandbox, Status, bubblewrap, threats
+from agentrl.tools.python import Level, Limits, Sandbox, Status, bubblewrap, selftest, threats
 from agentrl.tools.python import sandbox as sandbox_module
 from agentrl.tools.python.profile import Profile
 from agentrl.tools.python.runtime import runtime
@@ -32,13 +32,13 @@ HARMLESS = {
 @pytest.fixture(scope="module")
 def held(installed):
     with Slots(32).take(10) as slot:
-        return threats.probe(_profile(Level.BWRAP), slot.user, THREATS)
+        return selftest.probe(_profile(Level.BWRAP), slot.user, THREATS)
 
 
 @pytest.fixture(scope="module")
 def held_without_sandbox():
     harmless = [threat for threat in THREATS if threat.name in HARMLESS]
-    return threats.probe(_profile(Level.OFF), None, harmless)
+    return selftest.probe(_profile(Level.OFF), None, harmless)
 
 
 def _profile(level, **limits):
@@ -116,8 +116,18 @@ def test_a_level_that_does_not_hold_is_refused(installed, monkeypatch):
         Sandbox(limits=Limits(files=63))
 
 
+def test_a_level_that_holds_is_not_tested_again(sandbox, limits, monkeypatch):
+    def start(*_):
+        raise AssertionError("started an interpreter")
+
+    monkeypatch.setattr(selftest, "Interpreter", start)
+    Sandbox(limits=limits)
+    with pytest.raises(AssertionError, match="started"):
+        Sandbox(limits=replace(limits, wall=4))
+
+
 def test_a_level_that_lets_processes_live_on_is_refused(installed, monkeypatch):
-    monkeypatch.setattr(threats, "DAEMON", "pass")  # as if the wall clock stopped nothing
+    monkeypatch.setattr(selftest, "DAEMON", "pass")  # as if the wall clock stopped nothing
     with pytest.raises(ConfigError, match="run longer than allowed"):
         Sandbox(limits=Limits(files=62))
 
