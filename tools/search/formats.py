@@ -42,7 +42,7 @@ def skyrl(hits: Sequence[SearchHit]) -> str:
 def arpo(hits: Sequence[SearchHit]) -> str:
     """Return `Page 1: text` per hit, each text once.
 
-    Source: RUC-NLPIR/ARPO:ARPO/verl_arpo_entropy/verl/workers/rollout/tools.
+    Source: RUC-NLPIR/ARPO, the search tool of the training rollout.
     """
     snippets = dict.fromkeys(hit.snippet for hit in hits if hit.snippet)
     return "\n".join(f"Page {i}: {snippet}" for i, snippet in enumerate(snippets, 1))

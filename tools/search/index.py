@@ -15,8 +15,10 @@ import hashlib
 import json
 import os
 import re
+import sys
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -160,7 +162,10 @@ def read_meta(folder: Path) -> dict[str, Any]:
     try:
         meta: dict[str, Any] = json.loads((folder / META).read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{str(folder)!r} holds no search index: {error}.") from error
+        raise DataError(
+            f"{str(folder)!r} holds no search index ({error}); a folder in which one is to be "
+            "made must not exist yet."
+        ) from error
     if meta.get("format") != FORMAT:
         raise DataError(
             f"The search index in {str(folder)!r} has format {meta.get('format')}; this version "
@@ -206,4 +211,22 @@ def _cache(meta: dict[str, Any]) -> Path:
 
 
 def _bm25s() -> Any:
-    return require("bm25s", extra="search", needed_for="A local search index")
+    with _hidden("jax", "numba"):
+        return require("bm25s", extra="search", needed_for="A local search index")
+
+
+@contextmanager
+def _hidden(*modules: str) -> Iterator[None]:
+    """Let nobody import some modules.
+
+    bm25s imports these where they are installed, and starts JAX, which takes most of a GPU's
+    memory; neither is used here.
+    """
+    hidden = [name for name in modules if name not in sys.modules]
+    loaded: dict[str, Any] = sys.modules
+    loaded.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del loaded[name]

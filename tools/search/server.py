@@ -1,8 +1,8 @@
 """A server of the Search-R1 protocol over anything that can be asked.
 
-`POST /retrieve` takes `{"queries": [..], "topk": 3, "return_scores": true}`, or a single `query`
-as SkyRL sends it, and answers `{"result": [[{"document": {..}, "score": 1.5}, ..], ..]}`; without
-scores documents come as they are.  One such process in front of a web service gives all workers
+`POST /retrieve` takes `{"queries": [..], "topk": 3, "return_scores": true}`, or a single
+`query`, and answers `{"result": [[{"document": {..}, "score": 1.5}, ..], ..]}`; without scores
+documents come as they are.  One such process in front of a web service gives all workers
 of a run the same connections, rate limit and cache.
 
 Source of the protocol: PeterGriffinJin/Search-R1:search_r1/search/retrieval_server.py.

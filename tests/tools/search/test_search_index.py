@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -182,6 +185,18 @@ def test_no_array_of_an_index_is_a_copy_of_its_own(index):
     arrays = [array for array in arrays if isinstance(array, np.ndarray)]
     assert len(arrays) == 4
     assert all(isinstance(array, np.memmap) or array.base is not None for array in arrays)
+
+
+def test_jax_is_not_started_where_it_is_installed(tmp_path):
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("raise SystemExit('JAX was imported')")
+    code = "from agentrl.tools.search.index import _bm25s; print(_bm25s().__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.stdout.strip(), done.stderr) == ("bm25s", "")
 
 
 FLOORS = {

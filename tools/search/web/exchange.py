@@ -1,4 +1,4 @@
-"""What is asked of a search service and what it answered, and the contract of a back end."""
+"""What is asked of a search service and what it answered, and the contract of a service."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Response:
             return None
 
 
-class WebBackend(Protocol):
-    """A search service: how it is asked, and how its answers and failures are read."""
+class Service(Protocol):
+    """Something that answers requests: its limits, its key, its failures."""
 
     @property
     def name(self) -> str:
@@ -74,9 +74,6 @@ class WebBackend(Protocol):
     @property
     def rate(self) -> float:
         """Requests a second that it allows."""
-
-    def request(self, query: str, k: int) -> Request:
-        """Return the request for about k hits."""
 
     def credentials(self) -> Credentials:
         """Return the key, read from the environment.
@@ -87,6 +84,13 @@ class WebBackend(Protocol):
 
     def failure(self, response: Response) -> SearchFailure | None:
         """Return why a response is no answer; None if it is one."""
+
+
+class WebBackend(Service, Protocol):
+    """A search service of the web: how it is asked, and how its answers are read."""
+
+    def request(self, query: str, k: int) -> Request:
+        """Return the request for about k hits."""
 
     def hits(self, data: JSON) -> Iterable[SearchHit]:
         """Return the hits of an answer, as the service orders them."""

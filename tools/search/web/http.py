@@ -13,7 +13,7 @@ from typing import Self
 import httpx
 
 from agentrl.tools.search.failure import DOWN, FailureKind, SearchFailure
-from agentrl.tools.search.web.exchange import Request, Response, WebBackend
+from agentrl.tools.search.web.exchange import Request, Response, Service
 from agentrl.tools.search.web.limits import Circuit, Clock, Sleep, TokenBucket
 
 TIMEOUT = httpx.Timeout(connect=5.0, read=20.0, write=20.0, pool=60.0)
@@ -107,21 +107,21 @@ class WebClient:
             mounts=dict.fromkeys(_DIRECT) if transport is None else None,
         )
 
-    async def send(self, backend: WebBackend, request: Request) -> Response:
+    async def send(self, service: Service, request: Request) -> Response:
         """Return the answer of a service, asked again where that can help.
 
         Raises:
             SearchFailure: there is none within the tries and the time of the policy.
             ConfigError: the key is not set.
         """
-        gate = self._gates.get(backend.name)
+        gate = self._gates.get(service.name)
         if gate is None:
-            gate = self._gates[backend.name] = Gate(backend.rate, self._clock, self._sleep)
+            gate = self._gates[service.name] = Gate(service.rate, self._clock, self._sleep)
         deadline = self._clock() + self.policy.seconds
         for attempt in itertools.count(1):
-            await gate.enter(backend.name, deadline)
+            await gate.enter(service.name, deadline)
             try:
-                response = await self._once(backend, request, deadline - self._clock())
+                response = await self._once(service, request, deadline - self._clock())
             except SearchFailure as failure:
                 gate.record(failure)
                 pause = self._pause(failure, attempt, deadline)
@@ -143,9 +143,9 @@ class WebClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _once(self, backend: WebBackend, request: Request, seconds: float) -> Response:
+    async def _once(self, service: Service, request: Request, seconds: float) -> Response:
         """Send a request once.  Causes are dropped: what they quote may hold the key."""
-        secret = backend.credentials()
+        secret = service.credentials()
         try:
             async with asyncio.timeout(seconds), self._places:
                 answer = await self._http.request(
@@ -156,14 +156,14 @@ class WebClient:
                     json=request.body,
                 )
         except (httpx.TimeoutException, TimeoutError):
-            raise SearchFailure(FailureKind.TIMEOUT, backend.name) from None
+            raise SearchFailure(FailureKind.TIMEOUT, service.name) from None
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-            raise SearchFailure(FailureKind.CONFIG, backend.name) from None
+            raise SearchFailure(FailureKind.CONFIG, service.name) from None
         except httpx.HTTPError:
-            raise SearchFailure(FailureKind.CONNECT, backend.name) from None
+            raise SearchFailure(FailureKind.CONNECT, service.name) from None
         headers = {name.lower(): value for name, value in answer.headers.items()}
         response = Response(status=answer.status_code, headers=headers, text=answer.text)
-        if failure := backend.failure(response):
+        if failure := service.failure(response):
             raise failure
         return response
 
