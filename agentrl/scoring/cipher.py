@@ -21,7 +21,7 @@ def xor_decrypt(ciphertext: str, password: str) -> str:
     """
     key = hashlib.sha256(password.encode()).digest()
     try:
-        data = base64.b64decode(ciphertext, validate=True)
+        data = base64.b64decode("".join(ciphertext.split()), validate=True)
         return bytes(a ^ b for a, b in zip(data, itertools.cycle(key))).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise DataError(

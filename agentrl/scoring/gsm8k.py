@@ -32,5 +32,5 @@ def gsm8k_answer(response: str, *, flexible: bool = False) -> str | None:
         marked: list[str] = _MARKED.findall(end)
         return marked[-1].replace(",", "") if marked else None
     numbers: list[str] = _NUMBER.findall(end)
-    real = [number for number in numbers if number != "."]
-    return (real or numbers[:1] or [None])[-1]
+    real = [number for number in numbers if number != "."] or numbers[:1]
+    return real[-1] if real else None

@@ -69,7 +69,7 @@ class Worker:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "agentrl.scoring.maths_worker", str(theirs.fileno())],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
@@ -143,7 +143,7 @@ class Pool:
         self._workers = workers
         for _ in range(workers):
             self._slots.put(None)
-        self._finalizer = weakref.finalize(self, _kill, self._alive)
+        self._finalizer = weakref.finalize(self, _kill_own, self._alive, os.getpid())
 
     def run(self, task: Task) -> Reply:
         """Have a task done by a free worker; wait for one if need be.
@@ -227,3 +227,9 @@ class Pool:
 def _kill(workers: set[Worker]) -> None:
     for worker in list(workers):
         worker.kill()
+
+
+def _kill_own(workers: set[Worker], owner: int) -> None:
+    """Kill them at the end of the process that started them, not at the end of its forks."""
+    if os.getpid() == owner:
+        _kill(workers)
