@@ -252,6 +252,9 @@ def test_without_a_key_the_variable_is_named(monkeypatch):
     monkeypatch.delenv("SERPER_API_KEY")
     with pytest.raises(ConfigError, match="set SERPER_API_KEY"):
         WebSearch(web_backend("serper"))
+    monkeypatch.setenv("SERPER_API_KEY", "ключ")
+    with pytest.raises(ConfigError, match="SERPER_API_KEY holds characters"):
+        WebSearch(web_backend("serper"))
 
 
 def test_unknown_services_and_options_are_refused():

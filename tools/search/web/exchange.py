@@ -100,11 +100,13 @@ def key_from(variable: str, backend: str) -> str:
     """Return a key from the environment.
 
     Raises:
-        ConfigError: it is not set.
+        ConfigError: it is not set, or no key.
     """
     key = os.environ.get(variable, "").strip()
     if not key:
         raise ConfigError(f"The search back end {backend!r} needs a key; set {variable}.")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{variable} holds characters that no key has; copy the key again.")
     return key
 
 
