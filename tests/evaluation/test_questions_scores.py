@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from question_files import GAIA_ROWS, write_lines
@@ -232,6 +233,18 @@ def test_predictions_of_another_set_and_hidden_answers_are_refused(tmp_path):
     hidden = made([[]])
     with pytest.raises(DataError, match="answers of made/test are hidden"):
         score(written(path, hidden, []), hidden)
+
+
+def test_a_part_of_a_run_can_be_scored_as_a_set_of_its_own(tmp_path):
+    questions = made([["cat"], ["dog"]])
+    predictions = [Prediction(id="q0", prediction="cat"), Prediction(id="q1", prediction="cat")]
+    path = written(tmp_path / "p.jsonl", questions, predictions)
+    part = replace(questions, questions=questions.questions[:1], subset="first1")
+    with pytest.raises(DataError, match="only a part"):
+        score(path, part)
+    report = score(path, part, part=True)
+    assert (report.questions, report.size) == ("made/test/first1", 1)
+    assert report.headline.average == 1.0
 
 
 def test_reports_name_everything_that_belongs_to_the_numbers(tmp_path):

@@ -22,6 +22,7 @@ async def score_file(
     *,
     ks: Sequence[int] = (),
     output: Path | None = None,
+    part: bool = False,
 ) -> QuestionReport:
     """Score predictions and write `<name>.report.json`, `.report.txt` and `.report.html`.
 
@@ -31,6 +32,7 @@ async def score_file(
         scorers: who marks, the headline first.
         ks: for pass@k and maj@k; 1 and the number of samples by default.
         output: folder of the report; beside the predictions by default.
+        part: more was asked than is to be scored; other predictions are left out.
 
     Raises:
         DataError: the file is damaged or of another set.
@@ -39,10 +41,14 @@ async def score_file(
     if header is None:
         most = max((found.sample for found in predictions), default=0)
         header = RunHeader(questions=questions.label, hash=questions.hash, samples=most + 1)
-    if header.hash != questions.hash:
+    if part:
+        wanted = {row.id for row in questions}
+        predictions = [found for found in predictions if found.id in wanted]
+    elif header.hash != questions.hash:
         raise DataError(
             f"{str(path)!r} answers {header.questions} with hash {header.hash}, but "
-            f"{questions.label} has hash {questions.hash}; load the same file and subset."
+            f"{questions.label} has hash {questions.hash}; load the same file and subset, or say "
+            "that only a part is to be scored."
         )
     marked = await mark_all(questions, predictions, scorers, samples=header.samples)
     report = report_of(questions, marked, scorers, header, ks)
