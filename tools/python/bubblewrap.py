@@ -14,6 +14,8 @@ from agentrl.tools.python.seccomp import program
 
 SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 NOBODY = "65534"
+PLACES = "/usr/bin:/usr/local/bin"
+"""Where bubblewrap is looked for, beside the search path."""
 HOW_TO_INSTALL = (
     "Install it (Debian, Ubuntu: `apt install bubblewrap`; version 0.8 or newer), or accept code "
     "that can read files and reach the network by asking for the level `rlimit` by name."
@@ -26,7 +28,7 @@ def find_bubblewrap() -> str:
     Raises:
         ConfigError: it is not installed.
     """
-    path = shutil.which("bwrap", path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/local/bin")
+    path = shutil.which("bwrap", path=f"{os.environ.get('PATH', '')}:{PLACES}")
     if path is None:
         raise ConfigError(f"The Python sandbox needs bubblewrap (`bwrap`). {HOW_TO_INSTALL}")
     return path

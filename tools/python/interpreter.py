@@ -159,7 +159,7 @@ class Interpreter:
             if control in ready:
                 data = self._control.recv(CHUNK)
                 said += data
-                if not data:
+                if not data or len(said) > CHUNK:  # the code has taken over the other end
                     poller.unregister(control)
             if self._ended in ready or (b"\n" in said and not last):
                 self._read_waiting(output)

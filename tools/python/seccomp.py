@@ -1,5 +1,7 @@
 """A filter of system calls: no network, no debugging of others, no mounts, no kernel doors.
 
+Memory that no limit counts (anonymous files, shared segments of System V) is refused as well.
+
 A classic BPF program as `bwrap --seccomp` takes it (see Linux's Documentation/userspace-api/
 seccomp_filter.rst), put together by hand so that it needs no library.  It reads `seccomp_data`:
 the number of the call at byte 0, the architecture at 4, the first argument at 16.
@@ -71,20 +73,21 @@ _SAME_EVERYWHERE = {
     "fspick": 433,
     "pidfd_getfd": 438,
     "mount_setattr": 442,
+    "memfd_secret": 447,
 }
 _X86_64 = (
     "ptrace=101 mount=165 umount2=166 pivot_root=155 chroot=161 unshare=272 setns=308 bpf=321 "
     "keyctl=250 add_key=248 request_key=249 userfaultfd=323 perf_event_open=298 "
     "process_vm_readv=310 process_vm_writev=311 kcmp=312 open_by_handle_at=304 kexec_load=246 "
     "kexec_file_load=320 init_module=175 finit_module=313 delete_module=176 swapon=167 "
-    "swapoff=168 reboot=169 acct=163 quotactl=179"
+    "swapoff=168 reboot=169 acct=163 quotactl=179 memfd_create=319 shmget=29 msgget=68"
 )
 _AARCH64 = (
     "ptrace=117 mount=40 umount2=39 pivot_root=41 chroot=51 unshare=97 setns=268 bpf=280 "
     "keyctl=219 add_key=217 request_key=218 userfaultfd=282 perf_event_open=241 "
     "process_vm_readv=270 process_vm_writev=271 kcmp=272 open_by_handle_at=265 kexec_load=104 "
     "kexec_file_load=294 init_module=105 finit_module=273 delete_module=106 swapon=224 "
-    "swapoff=225 reboot=142 acct=89 quotactl=60"
+    "swapoff=225 reboot=142 acct=89 quotactl=60 memfd_create=279 shmget=194 msgget=186"
 )
 
 

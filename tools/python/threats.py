@@ -120,12 +120,19 @@ held = refused(attempt)
     ),
     Threat("see other processes", "held = sum(map(str.isdigit, os.listdir('/proc'))) < 5"),
     Threat(
+        "take memory that no limit counts",
+        """
+numbers = {numbers}
+held = (
+    refused(os.memfd_create, "x")
+    and refused_call(numbers["shmget"], 0, 4096, 0o1600)
+    and refused_call(numbers["msgget"], 0, 0o1600)
+)
+""",
+    ),
+    Threat(
         "reach into the kernel",
         """
-def refused_call(number, *arguments):
-    result = libc.syscall(number, *map(ctypes.c_long, arguments))
-    return result == -1 and ctypes.get_errno() == 1
-libc = ctypes.CDLL(None, use_errno=True)
 new_user = 0x10000000
 numbers = {numbers}
 held = (
@@ -148,6 +155,10 @@ def refused(attempt, *arguments):
     except (OSError, MemoryError):
         return True
     return False
+libc = ctypes.CDLL(None, use_errno=True)
+def refused_call(number, *arguments):
+    result = libc.syscall(number, *map(ctypes.c_long, arguments))
+    return result == -1 and ctypes.get_errno() == 1
 """
 USABLE = """
 import subprocess, threading

@@ -29,7 +29,7 @@ def test_an_exception_shows_the_last_five_lines_of_its_traceback(sandbox):
     assert first == "before"
     assert len(lines) == 5
     assert lines[-1] == "ZeroDivisionError: division by zero"
-    assert "return 1 / n" in lines[2]
+    assert any("return 1 / n" in line for line in lines)
 
 
 def test_code_that_cannot_be_read_shows_where(sandbox):
@@ -89,9 +89,19 @@ def test_code_is_the_main_module_with_closed_input_and_a_fixed_hash(sandbox):
     assert sandbox.run(code).output == first
 
 
+def test_code_that_writes_where_the_host_listens_harms_only_itself(installed, limits):
+    sandbox = Sandbox(limits=replace(limits, wall=0.5))
+    flood = "import os\nwhile True:\n    for n in range(3, 20):\n        try:\n            "
+    outcome = sandbox.run(flood + "os.write(n, b'x' * 60000)\n        except OSError: pass")
+    assert outcome.status is Status.TIMEOUT
+    assert sandbox.run("print(1)").output == "1\n"
+
+
 def test_numerical_packages_run_within_the_memory_limit(sandbox):
     pytest.importorskip("numpy")
     assert sandbox.run("import numpy as np\nprint(np.eye(2).sum())").output == "2.0\n"
+    pool = "from multiprocessing import Pool\nwith Pool(2) as p:\n    print(p.map(abs, [-1, -2]))"
+    assert sandbox.run(pool).output == "[1, 2]\n"
 
 
 def test_code_may_be_longer_than_a_command_line(sandbox):
@@ -189,7 +199,7 @@ def test_processor_time_of_a_session_is_counted_for_each_call(installed, limits)
     session = Sandbox(limits=replace(limits, cpu=1)).session()
     burn = "import time\nend = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
     try:
-        assert [session.run(burn).status for _ in range(3)] == [Status.DONE] * 3
+        assert [session.run(burn).status for _ in range(2)] == [Status.DONE] * 2
         assert session.run("while True: pass").status is Status.PROCESSOR_TIME
     finally:
         session.close()
