@@ -125,7 +125,7 @@ FORMS = (
         "aime24",
         "AIME 2024",
         f"{_HUB}/HuggingFaceH4/aime_2024",
-        {"test": ("aime24",)},
+        {"test": ("aime24", "data/train-*")},
         {"test": 30},
     ),
     _form("aime25", "AIME 2025", f"{_HUB}/math-ai/aime25", {"test": ("aime25",)}, {"test": 30}),

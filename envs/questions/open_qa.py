@@ -95,7 +95,10 @@ def _form(
         name=name,
         title=title,
         source=source,
-        files={split: (*stems, split, f"{split}-*") for split, stems in files.items()},
+        files={
+            split: (*stems, split, f"{split}-*", f"data/{split}-*")
+            for split, stems in files.items()
+        },
         read=read,
         scorer=scorer,
         sizes={split: {"all": count} for split, count in sizes.items()},

@@ -159,9 +159,9 @@ def test_a_dead_service_is_given_up_after_all_tries():
 
 
 def test_slow_answers_are_cut_off_per_try_and_per_call():
-    slow = Answer({}, delay=0.5)
+    slow = Answer({}, delay=3.0)
     with scripted([slow, chat_answer("ok")]) as server:
-        reply, client = run(chat(server.url, timeout=0.15))
+        reply, client = run(chat(server.url, timeout=1.5))
     assert (reply.text, client.usage.retries) == ("ok", 1)
     with scripted([slow]) as server, pytest.raises(ServerFailure, match=r"within 0\.2 s"):
         run(chat(server.url, deadline=0.2))

@@ -91,6 +91,8 @@ def test_failed_late_missing_and_silent_samples_are_wrong_and_stay_in_the_denomi
     assert (row.effort.samples, row.effort.missing, row.effort.failed) == (5, 1, 2)
     assert row.effort.stops == {"answered": 1, "env_error": 1, "timeout": 1, "truncated_turns": 1}
     assert row.effort.calls == pytest.approx(1.0)
+    said = "ended: answered 1, env_error 1, timeout 1, truncated_turns 1"
+    assert said in (tmp_path / "p.report.txt").read_text()
 
 
 def test_gaia_counts_no_answer_as_the_text_none_but_not_a_failure(tmp_path):

@@ -215,6 +215,8 @@ def plain(report: QuestionReport) -> str:
             for place, (text, width) in enumerate(zip(line, widths, strict=True))
         )
         shown.append("  ".join(cells).rstrip())
+    stops = ", ".join(f"{name} {count}" for name, count in report.rows[0].effort.stops.items())
+    shown += ["", f"ended: {stops or 'no sample is there'}"]
     for name, score in report.rows[0].scores.items():
         if score.more:
             more = ", ".join(f"{key} {100 * value:.1f} %" for key, value in score.more.items())
