@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agentrl.tools.base import ToolResult
+from agentrl.tools.dialects.tags import SearchR1
 from agentrl.tools.search.formats import search_r1, skyrl, verl
 from agentrl.tools.search.hit import SearchHit, split_contents
 from agentrl.tools.search.index import Bm25Index, Bm25Settings
 from agentrl.tools.search.passages import Passage
 from agentrl.tools.search.ranking import best
+from agentrl.types import Continued
 
 
 @functools.cache
@@ -35,9 +38,11 @@ def shown(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str
         title, text = split_contents(result["document"]["contents"])
         hits.append(SearchHit(title=title, snippet=text, extra=result["document"]))
     text = search_r1(hits)
+    block = SearchR1().results([], [ToolResult(text=text)])
+    assert isinstance(block, Continued)
     return {
         "searchr1": text,
-        "searchr1_obs": f"\n\n<information>{text.strip()}</information>\n\n",
+        "searchr1_obs": block.text,
         "verl": verl(hits),
         "skyrl": skyrl(hits),
     }
