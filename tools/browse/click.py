@@ -94,6 +94,11 @@ class ClickTool:
             metadata={"url": page.url},
         )
 
+    def fork(self, source: str, target: str) -> None:
+        """Let one episode go on from where another is."""
+        if source in self._places:
+            self._remember(target, self._places[source])
+
     async def close(self) -> None:
         """Forget all places and close the source."""
         self._places.clear()

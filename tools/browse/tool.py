@@ -9,7 +9,7 @@ from agentrl.tools.base import JSON, ToolContext, ToolError, ToolErrorKind, Tool
 from agentrl.tools.browse.direct import DirectPages
 from agentrl.tools.browse.page import Page, PageSource, part
 
-CHARACTERS = 4000
+CHARACTERS = 3000
 FEWEST, MOST = 1000, 10_000
 TIMEOUT = 70.0
 """Seconds; a service may be asked several times."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agentrl.errors import ConfigError
@@ -35,7 +35,11 @@ def find_bubblewrap() -> str:
 
 
 def command(
-    runtime: Runtime, limits: Limits, environment: dict[str, str], descriptors: list[int]
+    runtime: Runtime,
+    limits: Limits,
+    environment: dict[str, str],
+    files: Sequence[str],
+    descriptors: list[int],
 ) -> list[str]:
     """Return the command that goes before the interpreter's own.
 
@@ -43,6 +47,7 @@ def command(
         runtime: what has to be visible.
         limits: for the size of the disk.
         environment: of the code; it has no other variable.
+        files: that code may read too, under the same paths; relative ones lie where it works.
         descriptors: gets the file descriptors the command needs; the caller closes them.
     """
     size = str(limits.disk)
@@ -57,6 +62,9 @@ def command(
     for folder in runtime.folders:
         if not folder.is_relative_to("/usr"):
             parts += ["--ro-bind", str(folder), str(folder)]
+    for file in files:
+        descriptors.append(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
+        parts += ["--ro-bind-data", str(descriptors[-1]), os.path.join("/tmp", file)]
     # `/` and `/dev` are memory disks too, without a limit: nothing may be written there.
     parts += ["--remount-ro", "/dev", "--remount-ro", "/"]
     parts += ["--chdir", "/tmp", "--seccomp", str(_in_memory(program(), descriptors)), "--"]

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from agentrl.errors import AgentRLError
@@ -36,13 +37,21 @@ class Interpreter:
         profile: how the code is contained.
         user: id it runs under; None: ours.
         session: keep variables from one piece of code to the next; else there is only one.
+        files: of the host that code may read.
 
     Raises:
         SandboxFailed: it did not start.
     """
 
-    def __init__(self, profile: Profile, user: int | None, *, session: bool = False) -> None:
-        self._profile, self._session = profile, session
+    def __init__(
+        self,
+        profile: Profile,
+        user: int | None,
+        *,
+        session: bool = False,
+        files: Sequence[str] = (),
+    ) -> None:
+        self._profile, self._session, self._files = profile, session, files
         self._folder = _folder(profile.level, user)
         self._control, theirs = socket.socketpair()
         descriptors: list[int] = []
@@ -108,7 +117,8 @@ class Interpreter:
     def _start(
         self, user: int | None, theirs: socket.socket, descriptors: list[int]
     ) -> subprocess.Popen[bytes]:
-        command = self._profile.command(self._folder or "/tmp", self._session, descriptors)
+        folder = self._folder or "/tmp"
+        command = self._profile.command(folder, self._session, self._files, descriptors)
         bare = self._profile.level is not Level.BWRAP
         return subprocess.Popen(
             command,
@@ -117,7 +127,7 @@ class Interpreter:
             stderr=subprocess.STDOUT,
             bufsize=0,
             cwd=self._folder or "/",
-            env=self._profile.environment(self._folder or "/tmp") if bare else {},
+            env=self._profile.environment(folder) if bare else {},
             user=user,
             group=user,
             extra_groups=None if user is None else [],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -51,12 +52,15 @@ class Profile:
     limits: Limits
     runtime: Runtime
 
-    def command(self, folder: str, session: bool, descriptors: list[int]) -> list[str]:
+    def command(
+        self, folder: str, session: bool, files: Sequence[str], descriptors: list[int]
+    ) -> list[str]:
         """Return the command that starts an interpreter.
 
         Args:
             folder: where code works; of its own kind in `bwrap`.
             session: whether several pieces of code are to come.
+            files: of the host that code may read; without isolation it can anyway.
             descriptors: gets the file descriptors the command needs; the caller closes them.
         """
         settings = {
@@ -68,10 +72,8 @@ class Profile:
         if self.level is not Level.BWRAP:
             return python
         environment = self.environment(folder)
-        return [
-            *bubblewrap.command(self.runtime, self.limits, environment, descriptors),
-            *python,
-        ]
+        contained = bubblewrap.command(self.runtime, self.limits, environment, files, descriptors)
+        return [*contained, *python]
 
     def _resources(self) -> dict[str, int]:
         if self.level is Level.OFF:

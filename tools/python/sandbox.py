@@ -56,26 +56,30 @@ class Sandbox:
         _warn_once(self._profile.level)
         verify(self._profile, self._slots)
 
-    def run(self, code: str, *, print_last: bool = False) -> Outcome:
+    def run(self, code: str, *, print_last: bool = False, files: Sequence[str] = ()) -> Outcome:
         """Run a piece of code in a new interpreter.
 
         Args:
             code: Python source.
             print_last: print the value of a last line that is a bare expression.
+            files: of the host that code may read, under the same paths.
 
         Raises:
             SandboxBusy: no slot became free.
             SandboxFailed: no interpreter could be started.
         """
-        with self._slots.take(WAIT) as slot, Interpreter(self._profile, slot.user) as interpreter:
+        with (
+            self._slots.take(WAIT) as slot,
+            Interpreter(self._profile, slot.user, files=files) as interpreter,
+        ):
             return interpreter.run(code, print_last=print_last)
 
-    def session(self) -> Session:
+    def session(self, *, files: Sequence[str] = ()) -> Session:
         """Return an interpreter that keeps its variables; it holds a slot until it is closed.
 
         It ends with the thread that starts it, by the first call.
         """
-        return Session(self._profile, self._slots)
+        return Session(self._profile, self._slots, files)
 
 
 class Session:
@@ -84,8 +88,8 @@ class Session:
     One that was killed is replaced at the next call; `Outcome.forgotten` says so.
     """
 
-    def __init__(self, profile: Profile, slots: Slots) -> None:
-        self._profile, self._slots = profile, slots
+    def __init__(self, profile: Profile, slots: Slots, files: Sequence[str]) -> None:
+        self._profile, self._slots, self._files = profile, slots, files
         self._slot: Slot | None = None
         self._interpreter: Interpreter | None = None
         self._one_at_a_time = threading.Lock()
@@ -96,7 +100,9 @@ class Session:
             if self._slot is None:
                 self._slot = self._slots.take(WAIT)
             if self._interpreter is None or not self._interpreter.alive:
-                self._interpreter = Interpreter(self._profile, self._slot.user, session=True)
+                self._interpreter = Interpreter(
+                    self._profile, self._slot.user, session=True, files=self._files
+                )
             return self._interpreter.run(code, print_last=print_last)
 
     def close(self) -> None:

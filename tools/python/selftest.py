@@ -21,7 +21,14 @@ from agentrl.tools.python.outcome import Outcome, Status
 from agentrl.tools.python.profile import ENVIRONMENT, Level, Profile
 from agentrl.tools.python.seccomp import MACHINES
 from agentrl.tools.python.slots import Slots
-from agentrl.tools.python.threats import DAEMON, DAEMON_SECONDS, PREPARATION, USABLE, Threat
+from agentrl.tools.python.threats import (
+    DAEMON,
+    DAEMON_SECONDS,
+    ISOLATED,
+    PREPARATION,
+    USABLE,
+    Threat,
+)
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 WAIT = 60.0
@@ -95,7 +102,8 @@ def _failures(profile: Profile, user: int | None) -> list[str]:
 def _outliving(profile: Profile, user: int | None) -> list[str]:
     """A killed interpreter fails by itself where something in its process table lives on."""
     short = replace(profile, limits=replace(profile.limits, wall=DAEMON_SECONDS))
-    stopped = _run(short, user, DAEMON).status is Status.TIMEOUT
+    code = DAEMON if profile.level in ISOLATED else "while True: pass"  # else they would stay
+    stopped = _run(short, user, code).status is Status.TIMEOUT
     return [] if stopped else ["run longer than allowed"]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 from agentrl.tools.base import JSON, ToolContext, ToolError, ToolErrorKind, ToolResult
@@ -16,6 +18,10 @@ from agentrl.tools.python.profile import Level
 from agentrl.tools.python.sandbox import SLOTS, WAIT, Sandbox, Session
 from agentrl.tools.python.slots import SandboxBusy
 
+FILE = "file"
+"""Option of a task: a file that belongs to its question."""
+EPISODES = 1024
+"""Whose interpreters were closed, that are remembered."""
 UNAVAILABLE = "The Python interpreter is not available at the moment."
 ERRORS = {
     Status.TIMEOUT: ToolErrorKind.TIMEOUT,
@@ -29,13 +35,16 @@ ERRORS = {
 class PythonTool:
     """Runs code in a sandbox and answers with what it printed.
 
+    The file a task names in its option `file` can be read there under the same path.
+
     Args:
         name: of the tool.
         level: how strongly code is contained; see `Sandbox`.
         limits: what a call may use.
         slots: calls and sessions at a time on this machine; see `Sandbox`.
         persistent: keep an interpreter per episode, so that variables stay from call to call.
-        sessions: of how many episodes at a time; the one unused for longest is closed first.
+        sessions: of how many episodes at a time: as many as run at once in this process. The one
+            unused for longest makes room, and its episode is told so.
         print_last: print the value of a last line that is a bare expression, as ARPO does.
         python: interpreter; by default the one running AgentRL.
         packages: folders of packages code may import; by default those AgentRL runs with.
@@ -68,7 +77,13 @@ class PythonTool:
         self._sandbox = Sandbox(level, limits=limits, slots=slots, python=python, packages=packages)
         self._persistent, self._print_last, self._most = persistent, print_last, sessions
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._closed: OrderedDict[str, None] = OrderedDict()  # episodes whose variables are gone
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="sandbox")
+
+    @property
+    def stateful(self) -> bool:
+        """Whether an episode depends on its earlier calls; its interpreter cannot be copied."""
+        return self._persistent
 
     @property
     def description(self) -> str:
@@ -90,9 +105,10 @@ class PythonTool:
         code = str(arguments["code"])
         try:
             if self._persistent:
-                outcome = await self._run_in_session(context.episode, code)
+                outcome = await self._run_in_session(context, code)
             else:
-                outcome = await self._in_thread(self._sandbox.run, code)
+                run = partial(self._sandbox.run, files=_files(context))
+                outcome = await self._in_thread(run, code)
         except (SandboxBusy, SandboxFailed) as error:
             raise ToolError(UNAVAILABLE, ToolErrorKind.UNAVAILABLE) from error
         return ToolResult(
@@ -108,17 +124,33 @@ class PythonTool:
             await self._close_oldest()
         await asyncio.to_thread(self._threads.shutdown)
 
-    async def _run_in_session(self, episode: str, code: str) -> Outcome:
+    async def _run_in_session(self, context: ToolContext, code: str) -> Outcome:
+        episode = context.episode
         while episode not in self._sessions and len(self._sessions) >= self._most:
             await self._close_oldest()
-        session = self._sessions.setdefault(episode, self._sandbox.session())
+        if episode not in self._sessions:
+            self._sessions[episode] = self._sandbox.session(files=_files(context))
+        session = self._sessions[episode]
         self._sessions.move_to_end(episode)
-        return await self._in_thread(session.run, code)
+        outcome = await self._in_thread(session.run, code)
+        if episode in self._closed:
+            del self._closed[episode]
+            outcome = replace(outcome, forgotten=True)
+        return outcome
 
     async def _close_oldest(self) -> None:
-        _, session = self._sessions.popitem(last=False)
+        episode, session = self._sessions.popitem(last=False)
+        self._closed[episode] = None
+        if len(self._closed) > EPISODES:
+            self._closed.popitem(last=False)
         await asyncio.get_running_loop().run_in_executor(self._threads, session.close)
 
     async def _in_thread(self, run: Callable[..., Outcome], code: str) -> Outcome:
         work = partial(run, code, print_last=self._print_last)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _files(context: ToolContext) -> tuple[str, ...]:
+    """Return the file of a task, if it has one."""
+    file = str(context.options.get(FILE) or "")
+    return (file,) if file and os.path.isfile(file) else ()

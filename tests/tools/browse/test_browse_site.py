@@ -120,11 +120,11 @@ def test_plain_text_is_a_page(minisite):
 def test_a_long_page_comes_in_parts(minisite):
     first = opened(minisite, "big.html").text
     count = int(first.split("Part 1 of ")[1].split("\n")[0])
-    assert 100_000 / 4000 < count < 40
+    assert 100_000 / 3000 < count < 50
     last = opened(minisite, "big.html", page=count).text
     assert f"Part {count} of {count}" in last
     assert "© 2020 Harbour Library" in last
-    assert max(len(first), len(last)) < 4200
+    assert max(len(first), len(last)) < 3200
     with pytest.raises(ToolError, match=f"only {count} parts"):
         opened(minisite, "big.html", page=count + 1)
 
@@ -195,6 +195,20 @@ def test_every_episode_walks_by_itself(minisite):
         return other.metadata["url"], own.metadata["url"]
 
     assert asyncio.run(work()) == (f"{ROOT}index.html", f"{ROOT}team.html")
+
+
+def test_a_branch_goes_on_from_where_its_source_was(minisite):
+    tool = ClickTool(SitePages(minisite))
+
+    async def work():
+        await tool.call({"link": "Team"}, CONTEXT)
+        tool.fork("one", "two")
+        await tool.call({"link": "Rooms"}, CONTEXT)
+        branch = await tool.call({}, replace(CONTEXT, episode="two"))
+        await tool.close()
+        return branch.metadata["url"]
+
+    assert asyncio.run(work()) == f"{ROOT}team.html"
 
 
 def test_a_walk_needs_a_page_to_start_from(minisite):

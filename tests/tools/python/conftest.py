@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +44,13 @@ def sandbox(installed, limits) -> Sandbox:
 def leftovers(limits):
     """Return the running processes that were started under our limits."""
 
-    def find() -> list[int]:
+    def find(wait: float = 2.0) -> list[int]:
+        deadline = time.monotonic() + wait  # what was killed may need a moment to be gone
+        while (found := running()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return found
+
+    def running() -> list[int]:
         mark, found = str(limits.memory).encode(), []
         for folder in Path("/proc").glob("[0-9]*"):
             try:

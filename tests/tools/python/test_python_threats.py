@@ -160,6 +160,17 @@ def test_a_level_that_does_not_isolate_warns_once(level, monkeypatch):
     Sandbox(level)
 
 
+@pytest.mark.filterwarnings("ignore:The Python sandbox runs at level")
+def test_limits_hold_without_isolation_too(limits, leftovers):
+    sandbox = Sandbox("rlimit", limits=replace(limits, wall=0.5))
+    folder = sandbox.run("import os\nprint(os.getcwd(), end='')").output
+    assert not os.path.exists(folder)
+    assert "MemoryError" in sandbox.run("bytearray(4 << 30)").output
+    stopped = sandbox.run("import os\nos.fork()\nwhile True: pass")
+    assert stopped.status is Status.TIMEOUT
+    assert leftovers() == []
+
+
 def test_unknown_levels_are_refused():
     with pytest.raises(ConfigError, match="`level` is 'docker'; accepted are bwrap, rlimit, off"):
         Sandbox("docker")

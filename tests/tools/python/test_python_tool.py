@@ -59,7 +59,9 @@ def test_variables_stay_within_an_episode_only(installed):
 def test_the_episode_unused_for_longest_makes_room(installed):
     tool = PythonTool(persistent=True, print_last=True)
     results = run(tool, ("x = 1", FIRST), ("2", SECOND), ("'x' in globals()", FIRST))
-    assert results[-1].text == "False"
+    assert results[-1].text.startswith("False\n")
+    assert results[-1].text.endswith("everything earlier code had defined is gone.")
+    assert tool.stateful
 
 
 def test_a_replaced_interpreter_is_announced(installed):
@@ -67,6 +69,23 @@ def test_a_replaced_interpreter_is_announced(installed):
     _, killed, after = run(tool, ("x = 1", FIRST), ("while True: pass", FIRST), ("print(x)", FIRST))
     assert killed.text.endswith("everything earlier code had defined is gone.")
     assert after.text.endswith("NameError: name 'x' is not defined")
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_the_file_of_a_task_can_be_read_and_not_changed(installed, tmp_path, persistent):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b")
+    path.chmod(0o600)
+    context = ToolContext(options={"file": str(path)})
+    look = f"print(open({str(path)!r}).read())"
+    change = f"open({str(path)!r}, 'w').write('c')"
+    others = f"import os; print(os.listdir({str(tmp_path.parent)!r}))"
+    tool = PythonTool(persistent=persistent)
+    read, changed, listed = run(tool, *((code, context) for code in (look, change, others)))
+    assert read.text == "a,b"
+    assert "OSError" in changed.text or "PermissionError" in changed.text
+    assert listed.text == f"[{tmp_path.name!r}]"
+    assert path.read_text() == "a,b"
 
 
 def test_calls_run_beside_each_other(installed):
@@ -85,7 +104,7 @@ def test_calls_run_beside_each_other(installed):
 def test_a_sandbox_that_fails_is_not_the_fault_of_the_model(installed, monkeypatch):
     tool = PythonTool()
 
-    def fail(code, *, print_last):
+    def fail(code, **_):
         raise SandboxFailed("no memory")
 
     monkeypatch.setattr(tool._sandbox, "run", fail)
