@@ -142,13 +142,46 @@ def test_measured_ratios_are_those_of_the_recorded_runs():
     trl = results("trl_comparison")["agentrl_is_times_as_fast"]
     assert f"| {trl['rollout']['median']:.1f}x " in row("rollout against TRL")
     assert f"| {trl['train']['median']:.1f}x " in row("training against the same")
-    learner = results("learner_tree")
-    starts = ("training on the tree against padded rows", "the same, branching tree")
-    for case, start in zip(learner["cases"], starts, strict=True):
-        assert f"| {case['speed_up']:.1f}x at {case['sharing']:.1f}x sharing |" in row(start)
-    head = learner["head"]
-    assert f"1/{head['memory_ratio']:.1f} of the memory" in row("log-prob and entropy")
-    assert head["time_ratio"] < 1
+    branching = results("trl_branching")["agentrl_is_times_as_fast"]
+    shown = f"| {branching['rollout']['median']:.1f}x, {branching['train']['median']:.1f}x |"
+    assert shown in row("the same where episodes branch")
+
+
+def test_measured_gains_of_trees_are_those_of_the_recorded_runs():
+    cases = {case["case"]: case for case in results("tree_training")["cases"]}
+    starts = {
+        "branches": "training on the tree against separate",
+        "group": "the same, group of 8",
+        "wide": "the same, 8 leaves",
+    }
+    for name, start in starts.items():
+        gain, sharing = cases[name]["gains"]["packed"], cases[name]["sharing"]
+        assert f"| {gain['speed_up']:.1f}x at {sharing:.1f}x sharing" in row(start)
+    ideal = cases["branches"]["gains"]["packed"]["efficiency"]
+    assert f"{100 * ideal:.0f} % of the ideal" in row(starts["branches"])
+    head = results("logprob_memory")["over_lean"]
+    shown = f"1/{1 / head['memory']:.0f} of the memory, {head['time']:.2f}x the time"
+    assert shown in row("log-prob, entropy")
+
+
+def test_measured_costs_of_rollouts_are_those_of_the_recorded_run():
+    found = results("rollout_scheduling")
+    busy = {
+        line["side"]: line["busy %"]
+        for line in found["busy"]
+        if line["in play"] == 32 and line["step ms"] == 4
+    }
+    assert f"| {busy['free-running']:.0f} %, {busy['lock-step']:.0f} % |" in row("generator busy")
+    for text, start in (("none", "what a step costs"), ("new", "the same with text never")):
+        costs = [
+            next(c for c in found["cost"] if (c["where"], c["in play"]) == (where, 32)
+                 and c["text"] == text)["wall us"]
+            for where in ("in process", "worker process")
+        ]  # fmt: skip
+        assert f"| {costs[0]:.0f}, {costs[1]:.0f} us |" in row(start)
+    crowd = next(line for line in found["crowd"] if line["environment"].startswith("agentrl/"))
+    shown = f"| {crowd['steps/s']:.0f} steps/s, {crowd['MiB each']:.1f} MiB each |"
+    assert shown in row("1,000 TextWorld games")
 
 
 def test_the_quickstart_table_is_the_recorded_mean():

@@ -69,7 +69,7 @@ class ModelConfig:
         fits = self.hidden_size > 0 and self.hidden_size % self.heads == 0
         require(fits, "model.hidden_size", self.hidden_size, "a multiple of `model.heads`")
         require(self.layers >= 1, "model.layers", self.layers, "an integer >= 1")
-        require(self.vocab_size >= 300, "model.vocab_size", self.vocab_size, "an integer >= 300")
+        require(self.vocab_size >= 262, "model.vocab_size", self.vocab_size, "an integer >= 262")
         require(self.max_context >= 0, "model.max_context", self.max_context, "an integer >= 0")
         if self.lora is not None and self.path is None:
             raise ConfigError(
