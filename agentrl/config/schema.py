@@ -48,7 +48,8 @@ class ModelConfig:
         hidden_size: width of the model built from scratch.
         layers: decoder layers of the model built from scratch.
         heads: query heads of the model built from scratch; twice its key/value heads.
-        vocab_size: most tokenizer entries of the model built from scratch.
+        vocab_size: most tokenizer entries of the model built from scratch; with 262, every byte is
+            one and there are no others.
         max_context: longest sequence in tokens; 0 takes the model's own.
         lora: train adapters only (extra `lora`); null trains all weights.
     """
