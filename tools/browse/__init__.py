@@ -6,6 +6,7 @@ from agentrl.tools.browse.direct import DirectPages
 from agentrl.tools.browse.jina import JinaPages
 from agentrl.tools.browse.page import Link, Page, PageSource
 from agentrl.tools.browse.site import Site, SitePages
+from agentrl.tools.browse.sources import open_pages
 from agentrl.tools.browse.tool import BrowseTool
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "PageSource",
     "Site",
     "SitePages",
+    "open_pages",
 ]

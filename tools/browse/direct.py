@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from agentrl.tools.browse.fetch import MOST_BYTES, SECONDS, Document, Fetcher
 from agentrl.tools.browse.page import Page
+from agentrl.tools.browse.robots import Robots
 from agentrl.tools.browse.text import read_html
 
 
@@ -19,6 +20,7 @@ class DirectPages:
         allowed: `host:port` of servers that may be asked although they are not public.
         seconds: for a page.
         most_bytes: of a page.
+        robots: open only what sites want programs to open.
     """
 
     name = "direct"
@@ -29,11 +31,15 @@ class DirectPages:
         allowed: Collection[str] = (),
         seconds: float = SECONDS,
         most_bytes: int = MOST_BYTES,
+        robots: bool = False,
     ) -> None:
         self._fetcher = Fetcher(allowed=allowed, seconds=seconds, most_bytes=most_bytes)
+        self._robots = Robots(self._fetcher) if robots else None
 
     async def read(self, url: str) -> Page:
         """Return the page at an address."""
+        if self._robots is not None:
+            await self._robots.check(url)
         document = await self._fetcher.fetch(url)
         return await asyncio.to_thread(readable, document)
 

@@ -21,8 +21,9 @@ MOST_BYTES = 5 * 1000 * 1000
 MOST_REDIRECTS = 5
 CHUNK = 65536
 TYPES = re.compile(r"text/[\w.+-]+|application/([\w.-]+\+)?(json|xml)|application/xhtml\+xml")
+AGENT = "AgentRL"
 HEADERS = {
-    "User-Agent": "Mozilla/5.0 (compatible; AgentRL)",
+    "User-Agent": f"Mozilla/5.0 (compatible; {AGENT})",
     "Accept": "text/html,application/xhtml+xml,text/plain,application/json;q=0.9,*/*;q=0.5",
     "Accept-Encoding": "gzip",
 }

@@ -11,7 +11,7 @@ import pytest
 
 from agentrl.tools.base import ToolError, ToolErrorKind
 from agentrl.tools.browse import fetch as sentences
-from agentrl.tools.browse.direct import readable
+from agentrl.tools.browse.direct import DirectPages, readable
 from agentrl.tools.browse.fetch import Document, Fetcher, decoded
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -217,3 +217,22 @@ def test_json_and_plain_text_are_shown_as_they_are():
     assert page("text/plain", "<p>a\r\n b\n") == "<p>a\n b"
     assert page("", " <!DOCTYPE html><p>a") == "a"
     assert page("", "<p>a") == "<p>a"
+
+
+def test_pages_a_site_does_not_want_opened_are_left_alone_on_request(server):
+    server.answers["/robots.txt"] = (200, {}, b"User-agent: AgentRL\nDisallow: /private")
+    server.answers["/private/x"] = server.answers["/open"] = (200, HTML, b"<p>text")
+
+    async def work(robots):
+        pages = DirectPages(allowed=[server.host], robots=robots)
+        try:
+            opened = await pages.read(f"{server.url}/open")
+            return opened.text, (await pages.read(f"{server.url}/private/x")).text
+        finally:
+            await pages.close()
+
+    assert asyncio.run(work(False)) == ("text", "text")
+    with pytest.raises(ToolError, match="does not want"):
+        asyncio.run(work(True))
+    server.answers["/robots.txt"] = (404, HTML, b"")
+    assert asyncio.run(work(True)) == ("text", "text")

@@ -22,6 +22,7 @@ from agentrl.tools.browse import (
     SitePages,
     click,
     jina,
+    open_pages,
 )
 from agentrl.tools.browse.cache import NOT_STORED
 from agentrl.tools.browse.fetch import NOT_FOUND
@@ -262,6 +263,28 @@ def test_stored_pages_can_be_replayed_without_a_server(minisite, tmp_path):
         return page
 
     assert replace(asyncio.run(work()), cached=False) == first
+
+
+def test_a_word_names_where_pages_come_from(minisite, tmp_path):
+    (page,) = read(open_pages(minisite, cache=tmp_path / "cache"), f"{ROOT}team.html")
+    replay = open_pages("direct", cache=tmp_path / "cache", cache_mode="read_only")
+    with pytest.raises(ToolError, match=NOT_STORED):  # it was stored for another source
+        read(replay, f"{ROOT}team.html")
+    again = open_pages(minisite, cache=tmp_path / "cache", cache_mode="read_only")
+    assert read(again, f"{ROOT}team.html") == [replace(page, cached=True)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"source": "bing"}, "'bing' is no source of pages"),
+        ({"cache_mode": "sometimes"}, "one of off, read_write, read_only"),
+        ({"cache_mode": "read_only"}, "names no file to replay"),
+    ],
+)
+def test_words_that_name_nothing_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        open_pages(**arguments)
 
 
 @pytest.fixture(params=["json", "text", "rate_limited"])
