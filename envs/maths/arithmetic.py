@@ -24,6 +24,13 @@ def problem(seed: int, digits: int = 2, terms: int = 2, operations: str = "+-") 
     return text, str(_value(text))
 
 
+def guesses(answer: str, seed: int, count: int = 4) -> list[str]:
+    """Return wrong answers that are near the right one, for a player that errs."""
+    rng = random.Random(f"guesses {answer} {seed}")
+    near = [int(answer) + step for step in (-20, -11, -10, -9, -2, -1, 1, 2, 9, 10, 11, 20)]
+    return [str(number) for number in rng.sample(near, count)]
+
+
 def _value(text: str) -> int:
     """Work a problem out: products first, then from left to right."""
     total, sign = 0, 1

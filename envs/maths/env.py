@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from agentrl.envs.base import Info, ParsedAction, Placement, TextEnv
-from agentrl.envs.maths.arithmetic import OPERATIONS, problem
+from agentrl.envs.maths.arithmetic import OPERATIONS, guesses, problem
 from agentrl.envs.maths.judge import Judge, judge_named
 from agentrl.envs.options import check_choice, check_integer, check_name
 from agentrl.errors import ConfigError
@@ -68,7 +68,8 @@ class MathEnv(TextEnv):
     """One problem, one answer.
 
     Panel options: `count`, `digits`, `terms`, `operations` of generated arithmetic; `judge`, a
-    name in `agentrl.envs.maths.judge.JUDGES`.  Options of a task: `problem`, `answer`, `judge`.
+    name in `agentrl.envs.maths.judge.JUDGES`.  Options of a task: `problem`, `answer`, `judge`,
+    `guesses` (wrong answers for the erring player of a warm-up; no model is shown them).
     """
 
     prompts: ClassVar[Mapping[str, Any]] = {
@@ -110,7 +111,10 @@ class MathEnv(TextEnv):
         self.problem, self.gold = str(self.options["problem"]), str(self.options["answer"])
         self.judge: Judge = judge_named(self.options.get("judge", "boxed"))
         self.steps = 0
-        return self.problem, self._info({"expert_action": self.gold})
+        # The player whom a warm-up imitates errs as often as its noise says.
+        possible = sorted({self.gold, *self.options.get("guesses", ())})
+        listed = possible if len(possible) > 1 else None
+        return self.problem, self._info({"expert_action": self.gold, "admissible_actions": listed})
 
     def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
         """Judge an answer."""
@@ -154,7 +158,12 @@ def _tasks(
         if text in known or not mine:
             continue
         known.add(text)
-        options = {"problem": text, "answer": answer, "judge": judge}
+        options = {
+            "problem": text,
+            "answer": answer,
+            "judge": judge,
+            "guesses": guesses(answer, seed + number),
+        }
         tasks.append(Task(id=text, env_id=ENV_ID, options=options, split=split, answer=answer))
         if len(tasks) == count:
             return tasks
