@@ -78,7 +78,7 @@ def test_make_targets_exist():
 
 def test_commands_are_all_there_are():
     overview = block("", "agentrl algorithms")
-    assert set(re.findall(r"^agentrl (\w+)", overview, flags=re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^agentrl ([\w-]+)", overview, flags=re.MULTILINE)) == set(COMMANDS)
 
 
 def test_scripts_it_names_exist():

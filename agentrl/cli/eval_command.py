@@ -1,4 +1,7 @@
-"""`agentrl eval WHO`: score a model, or an agent without one, on panels of tasks."""
+"""`agentrl eval WHO`: score a model, or an agent without one, on panels of tasks.
+
+`agentrl eval SET`, a set of questions, is `agentrl.cli.eval_set_command`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ examples:
   agentrl eval runs/alfworld --split valid_seen valid_unseen
   agentrl eval expert --env ALFWorld --split valid_unseen --panel task_types=[pick_and_place_simple]
   agentrl eval --rescore evaluations/*.jsonl
+  agentrl eval gaia --help                        # sets of questions have options of their own
 docs/evaluation.md says what the columns mean."""
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from agentrl import algorithms
+from agentrl.cli.main import COMMANDS
 from agentrl.config import load_config
 from tests.training.runs import TINY, write_config
 
@@ -47,7 +48,7 @@ def test_the_effective_configuration_is_valid_and_complete(run_agentrl, tmp_path
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["train"], ["eval"], ["play"], ["data"], ["envs"], ["algorithms"], ["analyse"]],
+    [[], ["eval", "gaia"], *([name] for name in COMMANDS)],
 )
 def test_help_is_there_for_every_command(run_agentrl, command):
     status, output, _ = run_agentrl(*command, "--help")

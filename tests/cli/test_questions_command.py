@@ -1,21 +1,12 @@
-"""`agentrl questions`: a set is looked at, asked and scored, and scored again without a server."""
+"""`agentrl questions` looks at a set; `agentrl eval SET` asks, scores, and scores again."""
 
 from __future__ import annotations
 
-import argparse
 import json
 
 import pytest
 
-from agentrl.cli import questions_command
-from agentrl.errors import ConfigError, DataError
 from tests.engines.scripted_server import chat_answer, scripted
-
-
-def run(*arguments):
-    parser = argparse.ArgumentParser()
-    questions_command.add_arguments(parser)
-    return questions_command.run(parser.parse_args(list(map(str, arguments))))
 
 
 @pytest.fixture
@@ -26,19 +17,22 @@ def problems(tmp_path):
     return path
 
 
-def test_without_a_name_the_sets_are_listed(capsys):
-    assert run() == 0
-    listed = capsys.readouterr().out
+def test_without_a_name_the_sets_are_listed(run_agentrl):
+    status, listed, _ = run_agentrl("questions")
+    assert status == 0
     assert "gaia" in listed
     assert "validation, test" in listed
 
 
-def test_a_set_is_looked_at(problems, capsys):
-    assert run("math500", "--path", problems, "--limit", 2) == 0
-    assert "math500/test/first2: 2 questions" in capsys.readouterr().err
+def test_a_set_is_looked_at(problems, run_agentrl):
+    status, _, said = run_agentrl("questions", "math500", "--path", str(problems), "--limit", "2")
+    assert status == 0
+    assert "math500/test/first2: 2 questions" in said
 
 
-def test_a_model_is_asked_with_tools_and_its_answers_are_scored_again(problems, tmp_path, capsys):
+def test_a_model_is_asked_with_own_tools_and_its_answers_are_scored_again(
+    problems, tmp_path, run_agentrl
+):
     (tmp_path / "made_tools.py").write_text(
         "from agentrl.tools import tool\n\n\n"
         "@tool\nasync def double(n: int) -> str:\n"
@@ -58,17 +52,18 @@ def test_a_model_is_asked_with_tools_and_its_answers_are_scored_again(problems, 
         return chat_answer("", tool_calls=[{"id": "c", "function": function}])
 
     output = tmp_path / "out"
+    common = ["eval", "math500", "--path", str(problems), "--output", str(output)]
+    common += ["--format", "json"]
     with scripted(model) as server, pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(tmp_path))
-        asked = ["--server", server.url, "--model", "a/b", "--tools", "made_tools:make"]
-        common = ["math500", "--path", problems, "--output", output, "--format", "json"]
-        assert run(*common, *asked) == 0
-    online = json.loads(capsys.readouterr().out)
-    assert online["rows"][0]["scores"]["maths"]["average"] == pytest.approx(2 / 3)
-    assert online["rows"][0]["effort"]["calls"] == pytest.approx(2 / 3)
-    stored = output / "a-b-math500-test.jsonl"
-    assert run(*common, "--predictions", stored) == 0
-    assert json.loads(capsys.readouterr().out) == online
+        asked = ["--model", server.url, "--model-name", "a/b", "--tools", "made_tools:make"]
+        status, online, _ = run_agentrl(*common, *asked)
+    assert status == 0
+    everything = json.loads(online)["rows"][0]
+    assert everything["scores"]["maths"]["average"] == pytest.approx(2 / 3)
+    assert everything["effort"]["calls"] == pytest.approx(2 / 3)
+    again = run_agentrl(*common, "--predictions", str(output / "a-b-math500-test.jsonl"))
+    assert again[:2] == (0, online)
     names = sorted(path.name for path in output.iterdir())
     assert [name.partition("test")[2] for name in names] == [
         ".jsonl",
@@ -78,17 +73,41 @@ def test_a_model_is_asked_with_tools_and_its_answers_are_scored_again(problems, 
     ]
 
 
+SERVER = ["--model", "http://h/v1", "--model-name", "m"]
+
+
 @pytest.mark.parametrize(
-    ("arguments", "error", "said"),
+    ("arguments", "said"),
     [
-        (["--server", "http://h/v1"], ConfigError, "needs `--model`"),
-        (["--server", "http://h/v1", "--predictions", "x"], ConfigError, "not both"),
-        (["--predictions", "nothing.jsonl"], DataError, "no file"),
-        (["--limit", "-1"], ConfigError, "`--limit`"),
-        (["--server", "http://h/v1", "--model", "m", "--tools", "no_such:f"], ConfigError,
-         "MODULE:FUNCTION"),
+        ([], "either `--model`"),
+        ([*SERVER, "--predictions", "x"], "either `--model`"),
+        (["--model", "http://h/v1"], "needs `--model-name`"),
+        (["--model", "no/such", "--model-name", "m"], "`--model-name` is for servers"),
+        (["--model", "no/such"], "no model or run directory"),
+        (["--predictions", "nothing.jsonl"], "no file"),
+        ([*SERVER, "--limit", "-1"], "`--limit`"),
+        ([*SERVER, "--samples", "0"], "`samples`"),
+        ([*SERVER, "--tools", "no_such:f"], "MODULE:FUNCTION"),
+        ([*SERVER, "--tools", "serch"], "accepted are search, browse, python"),
+        ([*SERVER, "--tools", "search"], "needs `--search`"),
+        ([*SERVER, "--search", "serper"], "does not name `search`"),
+        ([*SERVER, "--tools", "search", "--search", "gogle"], "nothing to search in"),
+        ([*SERVER, "--tools", "search", "--search", "serper"], "SERPER_API_KEY"),
+        ([*SERVER, "--tools", "browse", "--browse", "nowhere"], "no source of pages"),
     ],
-)  # fmt: skip
-def test_arguments_that_do_not_fit_are_refused(problems, tmp_path, arguments, error, said):
-    with pytest.raises(error, match=said):
-        run("math500", "--path", problems, "--output", tmp_path / "o", *arguments)
+)
+def test_arguments_that_do_not_fit_are_refused(
+    problems, tmp_path, run_agentrl, monkeypatch, arguments, said
+):
+    monkeypatch.delenv("SERPER_API_KEY", raising=False)
+    common = ["eval", "math500", "--path", str(problems), "--output", str(tmp_path / "o")]
+    status, _, error = run_agentrl(*common, *arguments)
+    assert status == 2
+    assert said in error.splitlines()[-1]
+
+
+def test_a_set_that_is_not_known_is_told_apart_from_a_model(run_agentrl):
+    status, _, error = run_agentrl("eval", "gia", "--model", "m")
+    assert (status, "Did you mean 'gaia'" in error) == (2, True)
+    status, _, error = run_agentrl("eval", "gia")
+    assert (status, "no model or run directory 'gia'" in error) == (2, True)

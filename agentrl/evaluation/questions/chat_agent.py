@@ -1,4 +1,4 @@
-"""A model behind a server that answers questions in a chat, with tools if it has any."""
+"""A model that answers questions in a chat, with tools if it has any."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from agentrl.engines import SamplingParams
-from agentrl.engines.openai import ChatReply, OpenAIClient
+from agentrl.engines.openai import ChatReply
 from agentrl.envs.questions import Question
 from agentrl.errors import ContextOverflow, EnvironmentFailure
 from agentrl.evaluation.questions.instructions import INSTRUCTIONS, PLAIN
@@ -31,11 +31,26 @@ def read_answer(text: str) -> str | None:
     return final_answer(text) or text.strip() or None
 
 
+class ChatModel(Protocol):
+    """Who takes turns: `OpenAIClient`, or `EngineChat` for a model of this machine."""
+
+    async def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        params: SamplingParams,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        extra: Mapping[str, Any] | None = None,
+    ) -> ChatReply:
+        """Return the next turn of a conversation."""
+        ...
+
+
 class ChatAgent:
     """Answers questions; give it to `answer_questions`.
 
     Args:
-        client: of the server; the caller closes it.
+        client: who is asked; the caller closes it.
         params: how to sample; with a seed, each sample of a question has one of its own.
         tools: that may be called; the caller closes them.
         instruction: system message; see `INSTRUCTIONS` for those of the sets.
@@ -44,11 +59,12 @@ class ChatAgent:
         max_characters: of a tool's result.
         read: returns the answer of the last turn.
         extra: further fields of each request, for example `chat_template_kwargs`.
+        tags: texts with a meaning to the model, which no tool's result may hold.
     """
 
     def __init__(
         self,
-        client: OpenAIClient,
+        client: ChatModel,
         params: SamplingParams,
         *,
         tools: Sequence[Tool] = (),
@@ -58,11 +74,12 @@ class ChatAgent:
         max_characters: int = 8000,
         read: Callable[[str], str | None] = read_answer,
         extra: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
     ) -> None:
         self._client, self._params, self._tools = client, params, tuple(tools)
         self._instruction, self._read, self._extra = instruction, read, dict(extra or {})
         self._max_turns, self._max_calls = max_turns, max_calls
-        self._max_characters = max_characters
+        self._max_characters, self._tags = max_characters, tags
 
     async def __call__(self, question: Question, sample: int) -> Prediction:
         """Answer a question.
@@ -72,7 +89,10 @@ class ChatAgent:
             EnvironmentFailure: a service behind a tool is down, which says nothing about the model.
         """
         toolbox = Toolbox(
-            self._tools, max_calls=self._max_calls, max_characters=self._max_characters
+            self._tools,
+            max_calls=self._max_calls,
+            max_characters=self._max_characters,
+            tags=self._tags,
         )
         episode = _Episode(self._messages(question), time.monotonic())
         context = ToolContext(
