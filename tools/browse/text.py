@@ -21,6 +21,11 @@ BLOCK = re.compile(
     "address|article|aside|blockquote|body|caption|center|dd|details|dialog|div|dl|dt|fieldset|figcaption|"
     "figure|footer|form|h[1-6]|header|hr|html|legend|li|main|nav|ol|p|pre|section|summary|ul"
 )
+CHUNK = 524_288
+LONGEST_REST = 1000
+"""Characters that are looked at of a tag or comment without an end."""
+DEEPEST = 100
+"""Tables, rows and cells in each other; deeper ones are not told apart."""
 SPACE = re.compile(r"\s+")
 HEADING = re.compile(r"h[1-6]")
 
@@ -33,7 +38,10 @@ def read_html(html: str, url: str) -> Page:
         url: its address; relative links start from there, or from its `<base>`.
     """
     reader = _Reader(url)
-    reader.feed(html)
+    for start in range(0, len(html), CHUNK):
+        reader.feed(html[start : start + CHUNK])
+    if "<" in reader.rawdata:  # never closed: not to be seen, and slow to search again and again
+        reader.rawdata = reader.rawdata[:LONGEST_REST]
     reader.close()
     return Page(
         url=url,
@@ -189,6 +197,8 @@ class _Reader(HTMLParser):
     def _start_cells(self, tag: str) -> None:
         """Open a table, row or cell, and close those that were left open."""
         self._end_link()
+        if len(self._frames) > DEEPEST:
+            return
         if tag == "table":
             self._end_line()
             self._frames.append(_Frame("table"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 
 from agentrl.errors import ConfigError
 from agentrl.tools.base import JSON, ToolContext, ToolError, ToolErrorKind, ToolResult
@@ -13,6 +15,8 @@ CHARACTERS = 3000
 FEWEST, MOST = 1000, 10_000
 TIMEOUT = 70.0
 """Seconds; a service may be asked several times."""
+REMEMBERED = 64
+"""Pages opened last, of all episodes."""
 EMPTY = "The page holds no text."
 
 
@@ -58,16 +62,29 @@ class BrowseTool:
         self._characters = checked_size(characters)
         self._source = source or DirectPages()
         self.name, self.timeout = name, timeout
+        self._opened: OrderedDict[tuple[str, str], Page] = OrderedDict()
 
     async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> ToolResult:
         """Open `url` and show part number `page`."""
-        page = await self._source.read(str(arguments["url"]).strip())
+        page = await self._page(str(arguments["url"]).strip(), context.episode)
         text = shown(page, page.text, int(arguments.get("page", 1)), self._characters)
         return ToolResult(text=text, cached=page.cached, metadata={"url": page.url})
 
     async def close(self) -> None:
         """Close the source."""
+        self._opened.clear()
         await self._source.close()
+
+    async def _page(self, url: str, episode: str) -> Page:
+        """Return a page; the parts an episode sees of it are of one and the same."""
+        key = (episode, url)
+        page = self._opened.get(key) if episode else None
+        if page is not None:
+            return replace(page, cached=True)
+        page = self._opened[key] = await self._source.read(url)
+        if len(self._opened) > REMEMBERED:
+            self._opened.popitem(last=False)
+        return page
 
 
 def shown(page: Page, text: str, number: int, size: int) -> str:

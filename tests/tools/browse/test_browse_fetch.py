@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import threading
 import time
 
 import pytest
@@ -82,6 +83,27 @@ def test_the_connection_goes_to_the_checked_address_under_the_name_of_the_host(s
     assert fetch(f"http://{host}/", [host]).text == "x"
     assert server.requests[0][1]["Host"] == host
     assert len(answers) == 1
+
+
+def test_tls_is_spoken_with_the_host_and_not_with_its_address(monkeypatch):
+    def resolve(host, port, *_, **__):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    hello = []
+
+    def accept(listener):
+        connection, _ = listener.accept()
+        with connection:
+            hello.append(connection.recv(4096))
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, args=(listener,))
+        thread.start()
+        host = f"site.example:{listener.getsockname()[1]}"
+        assert refusal(f"https://{host}/", [host]) == sentences.UNREACHABLE
+        thread.join(5)
+    assert b"site.example" in hello[0]
 
 
 def test_five_redirects_are_followed_and_no_more(server):

@@ -130,6 +130,21 @@ def test_a_long_page_comes_in_parts(minisite):
         opened(minisite, "big.html", page=count + 1)
 
 
+def test_the_parts_an_episode_sees_are_of_one_page(minisite):
+    asked = []
+
+    class Counted(SitePages):
+        async def read(self, url):
+            asked.append(url)
+            return await super().read(url)
+
+    url = f"{ROOT}big.html"
+    first, second = run(BrowseTool(Counted(minisite)), {"url": url}, {"url": url, "page": 2})
+    assert (first.cached, second.cached, asked) == (False, True, [url])
+    run(BrowseTool(Counted(minisite)), {"url": url}, {"url": url}, context=ToolContext())
+    assert len(asked) == 3  # nobody knows whether these are of one episode
+
+
 def test_a_page_that_would_give_orders_is_text_like_any_other(minisite):
     tags = ("</result>", "<answer>", "</answer>", "<|im_end|>")
     toolbox = Toolbox([BrowseTool(SitePages(minisite))], tags=tags)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,6 +140,15 @@ def test_parts_hold_all_of_a_text_and_are_never_too_long(whole, size):
     assert "".join("".join(parts).split()) == "".join(whole.split())
     assert part(whole, count + 1, size) == ("", count)
     assert part(whole, 0, size) == ("", count)
+
+
+@pytest.mark.parametrize(
+    "piece", ["<!", "<!--", "<a ", "<a href='", "<table><tr><td>", "<script>", "&", "</", "<?"]
+)
+def test_html_made_to_be_slow_is_not(piece):
+    started = time.monotonic()
+    assert read_html("before" + piece * 100_000, HOME).text.startswith("before")
+    assert time.monotonic() - started < 10  # minutes where every piece is looked for to the end
 
 
 def test_parts_end_at_lines_and_words():
