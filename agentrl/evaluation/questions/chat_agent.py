@@ -187,8 +187,9 @@ def _check_services(results: Sequence[ToolResult]) -> None:
 def _shown_file(path: str) -> str:
     """Return an attached file as part of the question."""
     file = Path(path)
+    place = f"\n\nThe attached file is at {path}"
     if file.suffix.lower() not in TEXT_FILES:
-        return f"\n\nThe attached file is at {path}"
+        return place
     text = file.read_text(encoding="utf-8", errors="replace")
     cut = text if len(text) <= LONGEST_FILE else f"{text[:LONGEST_FILE]}\n[cut]"
-    return f"\n\nThe attached file {file.name}:\n\n{cut}"
+    return f"{place}\n\n{cut}"
