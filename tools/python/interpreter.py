@@ -196,7 +196,8 @@ class Interpreter:
         while select.select([self._stdout], [], [], max(deadline - time.monotonic(), 0))[0]:
             if not self._read(output):
                 return True
-            if output.size > 2 * self._profile.limits.flood:
+            late = time.monotonic() > deadline
+            if late and output.size > 2 * self._profile.limits.flood:
                 return False
         return False
 

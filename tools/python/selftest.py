@@ -31,6 +31,8 @@ from agentrl.tools.python.threats import (
 )
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
+PROBE_SECONDS = 60.0
+"""For all probes together, on a machine however busy."""
 WAIT = 60.0
 """Seconds to wait for a slot."""
 
@@ -84,7 +86,8 @@ def probe(profile: Profile, user: int | None, wanted: Sequence[Threat]) -> Mappi
             attempt = threat.probe.format_map(values)
             code.append(f"{attempt}\nresults[{threat.name!r}] = held")
         code.append("print(json.dumps(results))")
-        outcome = _run(profile, user, "\n".join(code))
+        patient = replace(profile, limits=replace(profile.limits, wall=PROBE_SECONDS))
+        outcome = _run(patient, user, "\n".join(code))
     try:
         results: dict[str, bool] = json.loads(outcome.output.splitlines()[-1])
     except (ValueError, IndexError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,21 @@ from agentrl.tools.python import Limits, Sandbox, slots
 from agentrl.tools.python.limits import MIB
 
 
+BARE = ("--ro-bind", "/", "/", "true")
+
+
 @pytest.fixture(scope="session")
 def installed() -> None:
     if shutil.which("bwrap") is None:
         pytest.skip("NOT TESTED whether the Python sandbox holds: bubblewrap is not installed")
+    tried = subprocess.run(
+        ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns", *BARE],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    if tried.returncode:
+        pytest.skip(f"NOT TESTED whether the Python sandbox holds: {tried.stderr.strip()}")
 
 
 @pytest.fixture(scope="session", autouse=True)

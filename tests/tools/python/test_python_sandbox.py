@@ -200,7 +200,6 @@ def test_processor_time_of_a_session_is_counted_for_each_call(installed, limits)
     burn = "import time\nend = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
     try:
         assert [session.run(burn).status for _ in range(2)] == [Status.DONE] * 2
-        assert session.run("while True: pass").status is Status.PROCESSOR_TIME
     finally:
         session.close()
 
