@@ -26,7 +26,7 @@ examples:
   agentrl eval gaia --model http://localhost:8000/v1 --model-name Qwen/Qwen3-8B \\
       --tools search,browse,python --search serper
   agentrl eval gaia --predictions evaluations/answers.jsonl    # score stored answers again
-  agentrl eval hle --predictions a.jsonl --judge-server https://host/v1 --judge MODEL
+  agentrl eval webwalkerqa --model runs/mine --tools browse --judge-server URL --judge MODEL
 `agentrl questions` lists the sets; docs/questions.md says what the columns mean."""
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed")
 
@@ -85,8 +85,21 @@ def run(args: argparse.Namespace) -> int:
             f"`agentrl questions {args.name}` only looks at the set."
         )
     questions = chosen_questions(args)
+    _check_judge(args, questions)
     report = asyncio.run(_ask_and_score(args, questions))
     return _print(report, args.format)
+
+
+def _check_judge(args: argparse.Namespace, questions: QuestionSet) -> None:
+    """Find out that a judge is missing before anything is asked."""
+    from agentrl.errors import ConfigError
+    from agentrl.evaluation.judge_forms import JUDGE_FORMS
+
+    if not args.judge and (questions.scorer in JUDGE_FORMS or args.also_judge):
+        raise ConfigError(
+            f"Answers to {questions.label} are to be marked by a model: give `--judge MODEL` and "
+            "`--judge-server URL`, or `--verdicts DIR` with what that judge said before."
+        )
 
 
 async def _ask_and_score(args: argparse.Namespace, questions: QuestionSet) -> QuestionReport:

@@ -87,6 +87,7 @@ SERVER = ["--model", "http://h/v1", "--model-name", "m"]
         (["--predictions", "nothing.jsonl"], "no file"),
         ([*SERVER, "--limit", "-1"], "`--limit`"),
         ([*SERVER, "--samples", "0"], "`samples`"),
+        ([*SERVER, "--also-judge", "arpo"], "give `--judge MODEL`"),
         ([*SERVER, "--tools", "no_such:f"], "MODULE:FUNCTION"),
         ([*SERVER, "--tools", "serch"], "accepted are search, browse, python"),
         ([*SERVER, "--tools", "search"], "needs `--search`"),
