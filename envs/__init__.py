@@ -57,6 +57,11 @@ register(
     description="Questions answered by searching, in Search-R1's form; generated ones built in.",
 )
 register(
+    "agentrl/DeepSearch-v0",
+    "agentrl.envs.tooluse:DeepSearchEnv",
+    description="Questions that need several pages: search, browse and, if wanted, python.",
+)
+register(
     "agentrl/Math-v0",
     "agentrl.envs.maths:MathEnv",
     description="Problems of mathematics in one turn; generated arithmetic built in.",

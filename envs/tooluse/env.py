@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from agentrl.envs.base import Info, TextEnv
 from agentrl.envs.tooluse.action import Action
-from agentrl.envs.tooluse.reward import Judged, Response, reward_named
+from agentrl.envs.tooluse.reward import Judged, Response, Reward, reward_named
 from agentrl.errors import EnvironmentFailure
 from agentrl.tools.base import JSON, Tool, ToolCall, ToolContext, ToolErrorKind, ToolResult
 from agentrl.tools.dialects.reply import Schema
@@ -61,6 +61,11 @@ class ToolEnv(TextEnv):
         """Return the options that `make_tools` reads; by default none."""
         return {}
 
+    @classmethod
+    def reward_of(cls, options: Mapping[str, JSON]) -> Reward:
+        """Return the reward of a task."""
+        return reward_named(options.get("reward", cls.default_reward))
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[str, Info]:
@@ -69,7 +74,7 @@ class ToolEnv(TextEnv):
         self.options: dict[str, Any] = dict(options or {})
         self.question = str(self.options["question"])
         self.golds: list[str] = [str(answer) for answer in self.options["answers"]]
-        self.rewarded = reward_named(self.options.get("reward", self.default_reward))
+        self.rewarded = self.reward_of(self.options)
         self.context = ToolContext(
             episode=f"{next(_episodes)}", seed=seed or 0, options=self.options
         )

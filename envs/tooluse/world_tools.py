@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentrl.envs.tooluse.world import world
+from agentrl.envs.tooluse.world import Page, world
 from agentrl.tools.base import JSON, ToolContext, ToolError
+from agentrl.tools.browse import BrowseTool
 
 NOTHING = "Nothing was found."
+_WORDS = 4
+"""Of a page that a search shows which does not show it whole: nothing that is asked for."""
 
 
 class WorldSearch:
@@ -16,7 +19,7 @@ class WorldSearch:
 
     Args:
         topk: pages shown.
-        whole: pages are shown whole; otherwise their first sentence.
+        whole: pages are shown whole; otherwise their first words, so that they must be opened.
     """
 
     name = "search"
@@ -36,7 +39,7 @@ class WorldSearch:
     async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> str:
         """Return the pages found, a line for each."""
         found = world(int(context.options["world"])).search(arguments["query"], self.topk)
-        lines = [page.text if self.whole else f"{page.text.split('. ')[0]}" for page in found]
+        lines = [page.text if self.whole else _beginning(page) for page in found]
         return "\n".join(lines) or NOTHING
 
     async def close(self) -> None:
@@ -44,25 +47,28 @@ class WorldSearch:
 
 
 class WorldBrowse:
-    """Shows a page of the task's world by its title, with the titles it links to."""
+    """Shows a page of the task's world by its title, with the titles it links to.
+
+    The titles are the addresses of a world, and the arguments those of `BrowseTool`.
+    """
 
     name = "browse"
-    description = "shows a page by its title"
-    parameters: Mapping[str, Any] = {
-        "type": "object",
-        "properties": {"title": {"type": "string", "description": "title of a page"}},
-        "required": ["title"],
-        "additionalProperties": False,
-    }
+    description = "opens a page by its address or title"
+    parameters: Mapping[str, Any] = BrowseTool.parameters
     timeout = 10.0
 
     async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> str:
         """Return the page."""
-        page = world(int(context.options["world"])).pages.get(arguments["title"].strip())
+        title = arguments["url"].strip()
+        page = world(int(context.options["world"])).pages.get(title)
         if page is None:
-            raise ToolError(f"There is no page {arguments['title'][:50]!r}.")
+            raise ToolError(f"There is no page {title[:50]!r}.")
         links = f" Links: {', '.join(page.links)}." if page.links else ""
         return f"{page.text}{links}"
 
     async def close(self) -> None:
         """Nothing to free."""
+
+
+def _beginning(page: Page) -> str:
+    return " ".join(page.text.split()[:_WORDS]) + " ..."
