@@ -7,7 +7,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from agentrl.tools.base import JSON, ToolContext, ToolError, ToolErrorKind, ToolResult
@@ -21,7 +21,7 @@ from agentrl.tools.python.slots import SandboxBusy
 FILE = "file"
 """Option of a task: a file that belongs to its question."""
 EPISODES = 1024
-"""Whose interpreters were closed, that are remembered."""
+"""Whose code is remembered."""
 UNAVAILABLE = "The Python interpreter is not available at the moment."
 ERRORS = {
     Status.TIMEOUT: ToolErrorKind.TIMEOUT,
@@ -30,6 +30,21 @@ ERRORS = {
     Status.CRASHED: ToolErrorKind.FAILED,
 }
 """An exception is none: its traceback is a result like any other."""
+
+
+@dataclass(slots=True)
+class _Episode:
+    """An episode with an interpreter of its own.
+
+    Attributes:
+        code: that has been run.
+        session: None while its interpreter had to make room.
+        lock: held while code runs.
+    """
+
+    code: tuple[str, ...] = ()
+    session: Session | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class PythonTool:
@@ -44,7 +59,7 @@ class PythonTool:
         slots: calls and sessions at a time on this machine; see `Sandbox`.
         persistent: keep an interpreter per episode, so that variables stay from call to call.
         sessions: of how many episodes at a time: as many as run at once in this process. The one
-            unused for longest makes room, and its episode is told so.
+            unused for longest makes room; should its episode go on, its code is run again first.
         print_last: print the value of a last line that is a bare expression, as ARPO does.
         python: interpreter; by default the one running AgentRL.
         packages: folders of packages code may import; by default those AgentRL runs with.
@@ -76,14 +91,8 @@ class PythonTool:
         self.name = name
         self._sandbox = Sandbox(level, limits=limits, slots=slots, python=python, packages=packages)
         self._persistent, self._print_last, self._most = persistent, print_last, sessions
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self._closed: OrderedDict[str, None] = OrderedDict()  # episodes whose variables are gone
+        self._episodes: OrderedDict[str, _Episode] = OrderedDict()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="sandbox")
-
-    @property
-    def stateful(self) -> bool:
-        """Whether an episode depends on its earlier calls; its interpreter cannot be copied."""
-        return self._persistent
 
     @property
     def description(self) -> str:
@@ -118,32 +127,42 @@ class PythonTool:
             metadata={"status": str(outcome.status)},
         )
 
+    def fork(self, source: str, target: str) -> None:
+        """Let one episode have the variables of another: it runs the same code when it goes on."""
+        self._episode(target).code = self._episode(source).code
+
     async def close(self) -> None:
         """Kill all interpreters; calls that still run end at their limit."""
-        while self._sessions:
-            await self._close_oldest()
+        await self._leave_open(0)
         await asyncio.to_thread(self._threads.shutdown)
 
     async def _run_in_session(self, context: ToolContext, code: str) -> Outcome:
-        episode = context.episode
-        while episode not in self._sessions and len(self._sessions) >= self._most:
-            await self._close_oldest()
-        if episode not in self._sessions:
-            self._sessions[episode] = self._sandbox.session(files=_files(context))
-        session = self._sessions[episode]
-        self._sessions.move_to_end(episode)
-        outcome = await self._in_thread(session.run, code)
-        if episode in self._closed:
-            del self._closed[episode]
-            outcome = replace(outcome, forgotten=True)
-        return outcome
+        episode = self._episode(context.episode)
+        async with episode.lock:  # calls of one turn come at once; their order counts
+            if episode.session is None:
+                await self._leave_open(self._most - 1)
+                episode.session = self._sandbox.session(files=_files(context))
+                for earlier in episode.code:
+                    await self._in_thread(episode.session.run, earlier)
+            outcome = await self._in_thread(episode.session.run, code)
+            episode.code = () if outcome.forgotten else (*episode.code, code)
+            return outcome
 
-    async def _close_oldest(self) -> None:
-        episode, session = self._sessions.popitem(last=False)
-        self._closed[episode] = None
-        if len(self._closed) > EPISODES:
-            self._closed.popitem(last=False)
-        await asyncio.get_running_loop().run_in_executor(self._threads, session.close)
+    def _episode(self, name: str) -> _Episode:
+        episode = self._episodes.setdefault(name, _Episode())
+        self._episodes.move_to_end(name)
+        closed = [other for other, kept in self._episodes.items() if kept.session is None]
+        if len(closed) > EPISODES:
+            del self._episodes[closed[0]]
+        return episode
+
+    async def _leave_open(self, most: int) -> None:
+        """Close the sessions unused for longest."""
+        while len(opened := [each for each in self._episodes.values() if each.session]) > most:
+            async with opened[0].lock:
+                if opened[0].session is not None:
+                    await asyncio.to_thread(opened[0].session.close)
+                    opened[0].session = None
 
     async def _in_thread(self, run: Callable[..., Outcome], code: str) -> Outcome:
         work = partial(run, code, print_last=self._print_last)

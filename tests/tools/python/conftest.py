@@ -14,7 +14,6 @@ import pytest
 from agentrl.tools.python import Limits, Sandbox, slots
 from agentrl.tools.python.limits import MIB
 
-
 BARE = ("--ro-bind", "/", "/", "true")
 
 

@@ -56,12 +56,40 @@ def test_variables_stay_within_an_episode_only(installed):
     assert [result.text for result in results[1:]] == ["False", "1"]
 
 
-def test_the_episode_unused_for_longest_makes_room(installed):
-    tool = PythonTool(persistent=True, print_last=True)
-    results = run(tool, ("x = 1", FIRST), ("2", SECOND), ("'x' in globals()", FIRST))
-    assert results[-1].text.startswith("False\n")
-    assert results[-1].text.endswith("everything earlier code had defined is gone.")
-    assert tool.stateful
+def test_an_episode_that_had_to_make_room_gets_its_variables_back(installed):
+    tool = PythonTool(persistent=True)
+    calls = [("x = 1", FIRST), ("x += 1\nprint(x)", FIRST), ("y = 1", SECOND), ("print(x)", FIRST)]
+    results = run(tool, *calls, ("print(y)", SECOND))
+    assert [result.text for result in results[1::2]] == ["2", "2"]
+    assert results[-1].text == "1"
+
+
+def test_calls_of_one_turn_run_in_their_order(installed):
+    tool = PythonTool(persistent=True)
+
+    async def work():
+        calls = ["x = []", *(f"x.append({n})" for n in range(5)), "print(x)"]
+        try:
+            return await asyncio.gather(*(tool.call({"code": code}, FIRST) for code in calls))
+        finally:
+            await tool.close()
+
+    assert asyncio.run(work())[-1].text == "[0, 1, 2, 3, 4]"
+
+
+def test_a_branch_has_the_variables_of_its_source_and_its_own_from_then_on(installed):
+    tool = PythonTool(persistent=True, sessions=2)
+
+    async def work():
+        try:
+            await tool.call({"code": "x = [1]"}, FIRST)
+            tool.fork("first", "second")
+            await tool.call({"code": "x.append(2)"}, FIRST)
+            return [await tool.call({"code": "print(x)"}, each) for each in (SECOND, FIRST)]
+        finally:
+            await tool.close()
+
+    assert [result.text for result in asyncio.run(work())] == ["[1]", "[1, 2]"]
 
 
 def test_a_replaced_interpreter_is_announced(installed):
