@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 
 from agentrl.errors import AgentRLError
@@ -21,6 +21,7 @@ from agentrl.tools.python.output import Output
 from agentrl.tools.python.profile import Level, Profile
 
 CHUNK = 65536
+ENDED = (Status.DONE, Status.RAISED)
 STOPPED = (Status.TIMEOUT, Status.FLOOD)
 DYING = 5.0
 """Seconds a killed process may take to be gone."""
@@ -68,7 +69,11 @@ class Interpreter:
             for descriptor in descriptors:
                 os.close(descriptor)
         self._ended = os.pidfd_open(self._process.pid)
-        self._wait_until_ready()
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Interpreter:
         return self
@@ -98,7 +103,8 @@ class Interpreter:
         output = Output(limits.head, limits.tail)
         with contextlib.suppress(OSError):  # a dead interpreter is noticed below
             self._send(json.dumps({"code": code, "print_last": print_last}))
-        status = self._watch(output, started + limits.wall, last=not self._session)
+        deadline = started + limits.wall
+        status = self._watch(output, deadline, ENDED, last=not self._session)
         seconds = time.monotonic() - started
         status, number = self._conclude(status, output)
         return Outcome(
@@ -137,23 +143,26 @@ class Interpreter:
 
     def _wait_until_ready(self) -> None:
         output = Output(2000, 1)
-        status = self._watch(output, time.monotonic() + self._profile.limits.start, last=False)
+        deadline = time.monotonic() + self._profile.limits.start
+        status = self._watch(output, deadline, (Status.READY,), last=False)
         if status is not Status.READY:
-            self.close()
             said = output.text().strip() or "it said nothing"
             raise SandboxFailed(f"The sandbox did not start ({self._profile.level}): {said}")
 
     def _send(self, line: str) -> None:
+        self._hear()  # what the code has said out of turn
         self._control.settimeout(self._profile.limits.wall)
         self._control.sendall(line.encode() + b"\n")
         if not self._session:
             self._control.shutdown(socket.SHUT_WR)
 
-    def _watch(self, output: Output, deadline: float, *, last: bool) -> Status | None:
-        """Collect output until the code has ended; if it is the `last`, until the process has.
+    def _watch(
+        self, output: Output, deadline: float, expected: Collection[Status], *, last: bool
+    ) -> Status | None:
+        """Collect output until the guest says something; if it is the `last`, until it has ended.
 
         Returns:
-            How the code ended; None: the process ended without a word.
+            What it said, of what is expected, or why it has to be stopped; None: nothing.
         """
         stdout, control = self._stdout, self._control.fileno()
         poller = select.poll()
@@ -167,14 +176,21 @@ class Interpreter:
             if output.size > self._profile.limits.flood:
                 return Status.FLOOD
             if control in ready:
-                data = self._control.recv(CHUNK)
-                said += data
+                said += (data := self._hear())
                 if not data or len(said) > CHUNK:  # the code has taken over the other end
                     poller.unregister(control)
             if self._ended in ready or (b"\n" in said and not last):
                 self._read_waiting(output)
-                return _read_word(said)
+                return _read_word(said, expected)
         return Status.TIMEOUT
+
+    def _hear(self) -> bytes:
+        """Return what the guest has said; empty if nothing, or if its end is closed."""
+        self._control.setblocking(False)
+        try:
+            return self._control.recv(CHUNK)
+        except OSError:
+            return b""
 
     @property
     def _stdout(self) -> int:
@@ -193,7 +209,9 @@ class Interpreter:
             Whether they are.
         """
         deadline = time.monotonic() + wait
-        while select.select([self._stdout], [], [], max(deadline - time.monotonic(), 0))[0]:
+        poller = select.poll()
+        poller.register(self._stdout, select.POLLIN)
+        while poller.poll(max(deadline - time.monotonic(), 0) * 1000):
             if not self._read(output):
                 return True
             late = time.monotonic() > deadline
@@ -212,7 +230,10 @@ class Interpreter:
         """Kill the process and all below it; return its exit code."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        code = self._process.wait(DYING)
+        try:
+            code = self._process.wait(DYING)
+        except subprocess.TimeoutExpired:
+            raise SandboxFailed("A killed sandbox is still running.") from None
         isolated = self._profile.level is Level.BWRAP
         all_gone = self._read_waiting(output, DYING if isolated else 0.0)
         os.close(self._ended)
@@ -239,9 +260,9 @@ def _folder(level: Level, user: int | None) -> str:
     return folder
 
 
-def _read_word(said: bytes) -> Status | None:
+def _read_word(said: bytes, expected: Collection[Status]) -> Status | None:
     word = said.split(b"\n")[0].decode("utf-8", "replace")
-    return Status(word) if word in (Status.READY, Status.DONE, Status.RAISED) else None
+    return next((status for status in expected if status == word), None)
 
 
 def _read_exit(code: int, status: Status | None) -> tuple[Status, int]:

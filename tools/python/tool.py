@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
+from agentrl.errors import ConfigError
 from agentrl.tools.base import JSON, ToolContext, ToolError, ToolErrorKind, ToolResult
 from agentrl.tools.python.interpreter import SandboxFailed
 from agentrl.tools.python.limits import Limits
@@ -88,6 +89,8 @@ class PythonTool:
         python: str | None = None,
         packages: Sequence[str] | None = None,
     ) -> None:
+        if sessions < 1:
+            raise ConfigError(f"`sessions` is {sessions}; 1 is the least.")
         self.name = name
         self._sandbox = Sandbox(level, limits=limits, slots=slots, python=python, packages=packages)
         self._persistent, self._print_last, self._most = persistent, print_last, sessions

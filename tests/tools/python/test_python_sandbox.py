@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -95,6 +96,19 @@ def test_code_that_writes_where_the_host_listens_harms_only_itself(installed, li
     outcome = sandbox.run(flood + "os.write(n, b'x' * 60000)\n        except OSError: pass")
     assert outcome.status is Status.TIMEOUT
     assert sandbox.run("print(1)").output == "1\n"
+
+
+@pytest.mark.parametrize("said", ["done", "ready", "timeout", "nonsense"])
+def test_code_that_speaks_for_the_guest_disturbs_only_its_own_call(sandbox, said):
+    speak = f"import os\nfor n in range(3, 10):\n    try:\n        os.write(n, b'{said}\\n' * 2)"
+    session = sandbox.session()
+    try:
+        session.run(f"{speak}\n    except OSError:\n        pass")
+        time.sleep(0.1)
+        assert session.run("print(1)").output == "1\n"
+        assert session.run("print(2)").output == "2\n"
+    finally:
+        session.close()
 
 
 def test_numerical_packages_run_within_the_memory_limit(sandbox):

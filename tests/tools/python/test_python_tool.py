@@ -8,6 +8,7 @@ import json
 import jsonschema
 import pytest
 
+from agentrl.errors import ConfigError
 from agentrl.tools.base import Tool, ToolContext, ToolError, ToolErrorKind, schema_of
 from agentrl.tools.python import Limits, PythonTool, SandboxFailed
 from agentrl.tools.python import tool as tool_module
@@ -127,6 +128,12 @@ def test_calls_run_beside_each_other(installed):
             await tool.close()
 
     assert [result.text for result in asyncio.run(work())] == [str(n) for n in range(8)]
+
+
+def test_it_needs_a_slot_and_a_session():
+    for name in ("slots", "sessions"):
+        with pytest.raises(ConfigError, match=f"`{name}` is 0"):
+            PythonTool(**{name: 0})
 
 
 def test_a_sandbox_that_fails_is_not_the_fault_of_the_model(installed, monkeypatch):
