@@ -276,13 +276,14 @@ def test_reports_name_everything_that_belongs_to_the_numbers(tmp_path):
 
 def test_pages_of_open_sets_show_questions_and_escape_what_was_said(tmp_path):
     questions = made([["<i>a</i>"]])
-    said = Prediction(id="q0", prediction="<script>x</script>", transcript=[{"role": "user"}])
+    turn = {"role": "user", "content": "<b>line\nby line"}
+    said = Prediction(id="q0", prediction="<script>x</script>", transcript=[turn])
     score(written(tmp_path / "p.jsonl", questions, [said]), questions)
     page = (tmp_path / "p.report.html").read_text()
     assert "Question number 0?" in page
     assert "&lt;i&gt;a&lt;/i&gt;" in page
     assert "<script" not in page
-    assert "&quot;role&quot;: &quot;user&quot;" in page
+    assert "[user]\n&lt;b&gt;line\nby line" in page
 
 
 def test_scores_between_0_and_1_have_a_bootstrap_interval(tmp_path):

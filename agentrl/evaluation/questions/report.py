@@ -143,8 +143,9 @@ def facts(report: QuestionReport) -> Iterator[tuple[str, str]]:
     for remark in report.remarks:
         yield "", remark
     yield "agent", report.agent or "unknown"
-    if report.settings:
-        yield "settings", ", ".join(f"{name} {value}" for name, value in report.settings.items())
+    settings = [f"{name} {value}" for name, value in report.settings.items() if value is not None]
+    if settings:
+        yield "settings", ", ".join(settings)
     yield "samples", f"{report.samples} per question"
     for name, said in report.scorers.items():
         details = ", ".join(f"{key} {value}" for key, value in said.items())
@@ -155,7 +156,8 @@ def facts(report: QuestionReport) -> Iterator[tuple[str, str]]:
         "counting",
         (
             "missing, failed and late samples count as wrong; samples that a judge could not mark "
-            "are in no average"
+            "are in no average; calls, tokens and seconds are means over samples; a deadline is in "
+            "seconds"
         ),
     )
 
