@@ -6,115 +6,52 @@ Episodes, trees, masks and learner are those of every other environment.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from agentrl.envs.base import Info, ParsedAction, Placement, TextEnv
-from agentrl.envs.maths.arithmetic import OPERATIONS, guesses, problem
+from agentrl.envs.base import Info, Placement, TextEnv
 from agentrl.envs.maths.judge import Judge, judge_named
-from agentrl.envs.options import check_choice, check_integer, check_name
-from agentrl.errors import ConfigError
-from agentrl.scoring.boxed import last_boxed
-from agentrl.types import Task, TaskPanel
-
-ENV_ID = "agentrl/Math-v0"
-_FIRST_SEED: Mapping[str, int] = {"train": 0, "heldout": 1_000_000, "test": 2_000_000}
-_GENERATED = ("count", "digits", "terms", "operations", "judge")
-
-
-@dataclass(frozen=True, slots=True)
-class MathPrompt:
-    r"""The problem, and how to answer it; the whole answer is the action.
-
-    Attributes:
-        instruction: stands after the problem; `boxed` judges want the answer in `\boxed{}`.
-        boxed: how an expert writes an answer.
-        stop_strings: none: the model ends its turn.
-    """
-
-    wording: ClassVar[int] = 1
-
-    instruction: str = "\nReason step by step, and put the final answer in \\boxed{}."
-    boxed: bool = True
-    stop_strings: tuple[str, ...] = ()
-
-    @property
-    def version(self) -> int:
-        """Version of the text."""
-        return self.wording
-
-    def system(self, info: Info) -> str | None:
-        """Return None."""
-        return None
-
-    def observe(self, observation: str, info: Info) -> str:
-        """Return the problem with the instruction."""
-        return f"{observation}{self.instruction}"
-
-    def parse(self, text: str, info: Info) -> ParsedAction:
-        """Return the whole text; without a closed box it has not the asked form."""
-        if not text.strip():
-            return ParsedAction(text, False, "empty answer")
-        if self.boxed and last_boxed(text) is None:
-            return ParsedAction(text, False, "no \\boxed{} with the answer")
-        return ParsedAction(text)
-
-    def answer(self, action: str) -> str:
-        """Return the text of a turn that gives an answer."""
-        return f"\\boxed{{{action}}}" if self.boxed and last_boxed(action) is None else action
+from agentrl.envs.maths.panels import file_tasks, generated_tasks, written
+from agentrl.envs.maths.prompt import PROMPTS
+from agentrl.types import TaskPanel
 
 
 class MathEnv(TextEnv):
     """One problem, one answer.
 
-    Panel options: `count`, `digits`, `terms`, `operations` of generated arithmetic; `judge`, a
-    name in `agentrl.envs.maths.judge.JUDGES`.  Options of a task: `problem`, `answer`, `judge`,
-    `guesses` (wrong answers for the erring player of a warm-up; no model is shown them).
+    Panel options: `count`, `digits`, `terms`, `operations` of generated arithmetic; or `file` and
+    the others of `agentrl.envs.questions.panel_choice`; `judge`, a name in `judge.JUDGES`;
+    `form_of_answer`, a name in `prompt.FORMS`; `unverified` (`refuse` or `drop` problems whose own
+    answer is not accepted).
+
+    Options of a task: `problem`, `answer`, `judge`, `form`, `guesses` (wrong answers for the erring
+    player of a warm-up; no model is shown them).
     """
 
-    prompts: ClassVar[Mapping[str, Any]] = {
-        "boxed": MathPrompt(),
-        "bare": MathPrompt(instruction="", boxed=False),
-        "dapo": MathPrompt(
-            instruction="\nSolve it step by step. The last line is `Answer: $Answer`, the answer "
-            "to the problem.",
-            boxed=False,
-        ),
-    }
-    prompt = prompts["boxed"]
-    placement = Placement(memory_mib=32)
+    prompts: ClassVar[Mapping[str, Any]] = PROMPTS
+    prompt = PROMPTS["task"]
+    placement = Placement(memory_mib=64)  # with a process for math-verify
 
     @classmethod
     def panel(cls, split: str, **options: Any) -> TaskPanel:
-        """Return generated problems of arithmetic; splits share none."""
-        check_choice("Math", "split", split, _FIRST_SEED)
-        for name in options:
-            check_name("Math", name, _GENERATED)
-        count, operations = options.get("count", 64), options.get("operations", "+-")
-        sizes = {name: options.get(name, 2) for name in ("digits", "terms")}
-        for name, value in {"count": count, **sizes}.items():
-            check_integer(name, value)
-        if not operations or not set(operations) <= set(OPERATIONS):
-            raise ConfigError(
-                f"`operations` are some of {''.join(OPERATIONS)}; got {operations!r}."
-            )
-        judge = options.get("judge", "exact")
-        judge_named(judge)
-        return TaskPanel.of(f"math-{split}", _tasks(split, count, sizes, operations, judge))
+        """Return the problems of a set or file, or generated ones, of which splits share none."""
+        tasks = file_tasks if "file" in options else generated_tasks
+        return TaskPanel.of(f"math-{split}", tasks(split, options))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[str, Info]:
         """Show the problem."""
         super().reset(seed=seed)
-        self.options = dict(options or {})
+        self.options = {"judge": "boxed", **(options or {})}
         self.problem, self.gold = str(self.options["problem"]), str(self.options["answer"])
-        self.judge: Judge = judge_named(self.options.get("judge", "boxed"))
+        self.judge: Judge = judge_named(self.options["judge"])
         self.steps = 0
         # The player whom a warm-up imitates errs as often as its noise says.
-        possible = sorted({self.gold, *self.options.get("guesses", ())})
+        right = written(self.options, self.gold)
+        wrong = (written(self.options, guess) for guess in self.options.get("guesses", ()))
+        possible = sorted({right, *wrong})
         listed = possible if len(possible) > 1 else None
-        return self.problem, self._info({"expert_action": self.gold, "admissible_actions": listed})
+        return self.problem, self._info({"expert_action": right, "admissible_actions": listed})
 
     def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
         """Judge an answer."""
@@ -139,35 +76,7 @@ class MathEnv(TextEnv):
         return copy
 
     def _info(self, more: Info) -> Info:
-        return {"task": self.problem, "step": self.steps, "anchor": self.problem, **more}
-
-
-def _tasks(
-    split: str, count: int, sizes: Mapping[str, int], operations: str, judge: str
-) -> list[Task]:
-    """Return different problems; heldout ones occur in no training panel of the same options.
-
-    A problem belongs to the split that its text's own number gives, whatever the seed.
-    """
-    tasks: list[Task] = []
-    known: set[str] = set()
-    seed = _FIRST_SEED[split]
-    for number in range(100 * count):
-        text, answer = problem(seed + number, sizes["digits"], sizes["terms"], operations)
-        mine = (sum(text.encode()) % 4 == 0) == (split != "train")
-        if text in known or not mine:
-            continue
-        known.add(text)
-        options = {
-            "problem": text,
-            "answer": answer,
-            "judge": judge,
-            "guesses": guesses(answer, seed + number),
-        }
-        tasks.append(Task(id=text, env_id=ENV_ID, options=options, split=split, answer=answer))
-        if len(tasks) == count:
-            return tasks
-    raise ConfigError(
-        f"There are not {count} different problems of this kind for the split {split!r}, only "
-        f"{len(tasks)}; ask for fewer, or for more `digits` or `terms`."
-    )
+        form = self.options.get("form", "boxed")
+        return {
+            "task": self.problem, "step": self.steps, "anchor": self.problem, "form": form, **more
+        }  # fmt: skip

@@ -68,10 +68,14 @@ class PanelChoice:
             raise ConfigError(f"`heldout_share` is a share below 1; got {self.heldout_share}.")
 
     @property
+    def is_set(self) -> bool:
+        """Whether `file` names a set."""
+        return ALIASES.get(self.file, self.file) in FORMS
+
+    @property
     def set_name(self) -> str:
         """The set that is named, or in whose form the file is."""
-        name = ALIASES.get(self.file, self.file)
-        return name if name in FORMS else self.form
+        return ALIASES.get(self.file, self.file) if self.is_set else self.form
 
     def load(self, split: str) -> QuestionSet:
         """Return the questions of a panel, at least one, each with an answer.
@@ -84,11 +88,10 @@ class PanelChoice:
             DataError: the file is missing or damaged, or its answers are hidden.
         """
         form = FORMS[self.set_name]
-        named = ALIASES.get(self.file, self.file) in FORMS
         found = load_questions(
             form.name,
-            split=self._split_of(form, split) if named else "",
-            path=None if named else self._path(),
+            split=self._split_of(form, split) if self.is_set else "",
+            path=None if self.is_set else self._path(),
             data_dir=self.data_dir,
             selection=Selection(),
             damaged=self.damaged,

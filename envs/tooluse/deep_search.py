@@ -145,7 +145,7 @@ def _sandbox(options: Mapping[str, Any]) -> dict[str, JSON]:
 
 def _pages(options: Mapping[str, Any]) -> str | None:
     """Return what `browse` opens; None for the passages of a title."""
-    pages = options.get("pages", "direct" if options.get("web") else None)
+    pages: str | None = options.get("pages", "direct" if options.get("web") else None)
     if pages in (None, "direct", "jina"):
         return pages
     path = Path(str(pages)).expanduser().absolute()
