@@ -26,7 +26,7 @@ examples:
   agentrl eval gaia --model http://localhost:8000/v1 --model-name Qwen/Qwen3-8B \\
       --tools search,browse,python --search serper
   agentrl eval gaia --predictions evaluations/answers.jsonl    # score stored answers again
-  agentrl eval webwalkerqa --model runs/mine --tools browse --judge-server URL --judge MODEL
+  agentrl eval webwalkerqa --model runs/mine --tools click --judge-server URL --judge MODEL
 `agentrl questions` lists the sets; docs/questions.md says what the columns mean."""
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed")
 

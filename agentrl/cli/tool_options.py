@@ -21,7 +21,7 @@ def add_tool_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tools",
         metavar="NAME[,NAME]",
-        help="search, browse, python, or MODULE:FUNCTION that returns a list of tools",
+        help="search, browse, click, python, or MODULE:FUNCTION that returns a list of tools",
     )
     group.add_argument(
         "--search",
@@ -97,6 +97,12 @@ def _browse(args: argparse.Namespace) -> Tool:
     return BrowseTool(open_pages(args.browse, allowed=args.browse_allow))
 
 
+def _click(args: argparse.Namespace) -> Tool:
+    from agentrl.tools.browse import ClickTool, open_pages
+
+    return ClickTool(open_pages(args.browse, allowed=args.browse_allow))
+
+
 def _python(args: argparse.Namespace) -> Tool:
     from agentrl.tools.python import PythonTool
 
@@ -106,6 +112,7 @@ def _python(args: argparse.Namespace) -> Tool:
 _OWN: Mapping[str, Callable[[argparse.Namespace], Tool]] = {
     "search": _search,
     "browse": _browse,
+    "click": _click,
     "python": _python,
 }
 

@@ -73,6 +73,49 @@ def test_a_model_is_asked_with_own_tools_and_its_answers_are_scored_again(
     ]
 
 
+def test_a_site_is_walked_and_a_judge_marks_whose_verdicts_are_kept(tmp_path, run_agentrl):
+    root = "archive://club/index.html"
+    row = {"question": "Who leads?", "answer": "Ada", "root_url": root}
+    (tmp_path / "walks.jsonl").write_text(json.dumps(row) + "\n")
+    bodies = {"index": '<a href="team.html">Our team</a>', "team": "<p>Led by Ada.</p>"}
+    pages = [
+        {
+            "url": f"archive://club/{name}.html",
+            "status": 200,
+            "content_type": "text/html",
+            "html": f"<html><body>{body}</body></html>",
+        }
+        for name, body in bodies.items()
+    ]
+    (tmp_path / "site.json").write_text(json.dumps(pages))
+
+    def model(body):
+        if body["model"] == "judge":
+            return chat_answer("They agree.\nGRADE: CORRECT")
+        last = body["messages"][-1]["content"]
+        if "Led by" in last:
+            return chat_answer(f"FINAL ANSWER: {last.partition('Led by ')[2][:3]}")
+        assert root in last or "1. Our team" in last
+        link = '{"link": "1"}' if "Our team" in last else "{}"
+        return chat_answer(
+            "", tool_calls=[{"id": "c", "function": {"name": "click", "arguments": link}}]
+        )
+
+    common = ["eval", "webwalkerqa", "--path", str(tmp_path / "walks.jsonl"), "--format", "json"]
+    common += ["--judge", "judge", "--verdicts", str(tmp_path / "kept")]
+    common += ["--output", str(tmp_path / "out")]
+    with scripted(model) as server:
+        asked = ["--model", server.url, "--model-name", "m", "--judge-server", server.url]
+        tools = ["--tools", "click", "--browse", str(tmp_path / "site.json")]
+        status, online, error = run_agentrl(*common, *asked, *tools)
+    assert status == 0, error
+    everything = json.loads(online)["rows"][0]
+    assert [score["average"] for score in everything["scores"].values()] == [1]
+    assert everything["effort"]["calls"] == 2
+    answers = next((tmp_path / "out").glob("*.jsonl"))
+    assert run_agentrl(*common, "--predictions", str(answers))[:2] == (0, online)
+
+
 SERVER = ["--model", "http://h/v1", "--model-name", "m"]
 
 
@@ -89,7 +132,7 @@ SERVER = ["--model", "http://h/v1", "--model-name", "m"]
         ([*SERVER, "--samples", "0"], "`samples`"),
         ([*SERVER, "--also-judge", "arpo"], "give `--judge MODEL`"),
         ([*SERVER, "--tools", "no_such:f"], "MODULE:FUNCTION"),
-        ([*SERVER, "--tools", "serch"], "accepted are search, browse, python"),
+        ([*SERVER, "--tools", "serch"], "accepted are search, browse, click, python"),
         ([*SERVER, "--tools", "search"], "needs `--search`"),
         ([*SERVER, "--search", "serper"], "does not name `search`"),
         ([*SERVER, "--tools", "search", "--search", "gogle"], "nothing to search in"),

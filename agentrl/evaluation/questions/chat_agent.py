@@ -20,6 +20,8 @@ from agentrl.tools.dialects.reply import BadCall
 from agentrl.tools.toolbox import Toolbox
 from agentrl.tree import StopReason
 
+ROOT = "root_url"
+"""In a question's metadata: the page to start from, as WebWalkerQA names one."""
 LAST_TURN = "No more tools can be called. Give the final answer now, in the form asked for."
 TEXT_FILES = {".csv", ".json", ".jsonl", ".md", ".py", ".tsv", ".txt", ".xml", ".yaml"}
 LONGEST_FILE = 20_000
@@ -95,8 +97,11 @@ class ChatAgent:
             tags=self._tags,
         )
         episode = _Episode(self._messages(question), time.monotonic())
+        root = question.metadata.get(ROOT)
         context = ToolContext(
-            episode=f"{question.id}-{sample}", seed=sample, options={"file": question.file}
+            episode=f"{question.id}-{sample}",
+            seed=sample,
+            options={"file": question.file, **({ROOT: root} if root else {})},
         )
         try:
             last = await self._converse(episode, toolbox, context, self._sampling(sample))
@@ -135,6 +140,8 @@ class ChatAgent:
 
     def _messages(self, question: Question) -> list[Mapping[str, Any]]:
         asked = question.question + (_shown_file(question.file) if question.file else "")
+        if root := question.metadata.get(ROOT):
+            asked += f"\n\nThe website to start from: {root}"
         return [
             {"role": "system", "content": self._instruction},
             {"role": "user", "content": asked},
