@@ -187,8 +187,12 @@ class TextEnv(gymnasium.Env[str, str]):
 
 
 def episode_metrics(info: Info) -> dict[str, float]:
-    """Return the metrics of an episode from its last `info`: `success` and `score`."""
+    """Return the metrics of an episode from its last `info`: `success`, `score`, and its own.
+
+    An environment's own are the numbers in `info["metrics"]`; a `/` in their names groups them.
+    """
     return {
+        **{name: float(value) for name, value in info.get("metrics", {}).items()},
         "success": float(bool(info.get("won", False))),
         "score": float(info.get("score", 0.0)),
     }

@@ -102,6 +102,22 @@ class Toolbox:
         """Calls the episode may still make; None for any number."""
         return None if self.max_calls is None else max(0, self.max_calls - self.calls_made)
 
+    def metrics(self) -> dict[str, float]:
+        """Return what the episode has used each tool for; `unread` is what named none.
+
+        Seconds are left out (`counts` has them): records of equal episodes are equal.
+        """
+        found: dict[str, float] = {}
+        for name, counts in self.counts.items():
+            values = {
+                "calls": counts.calls,
+                "failed": sum(counts.errors.values()),
+                "cached": counts.cached,
+                "characters": counts.characters,
+            }
+            found |= {f"tools/{name or 'unread'}/{key}": float(v) for key, v in values.items()}
+        return found
+
     async def run(
         self, calls: Sequence[ToolCall | BadCall], context: ToolContext
     ) -> list[ToolResult]:

@@ -12,7 +12,7 @@ def rollout_metrics(forest: Forest) -> dict[str, float]:
     `failures/<stop reason>/<kind>` is there for each kind that occurred; `rollout/failed` is their
     sum.  Means are left out where no episode ended.  `rollout/invalid_format_rate` is the share of
     turns whose text did not have the asked form; `rollout/invalid_action_rate` adds those whose
-    action the environment did not accept.
+    action the environment did not accept.  Metrics of an environment's own keep their names.
     """
     episodes = [episode for _, episode in forest.counted()]
     counts = [tree.token_counts() for tree in forest.trees]
@@ -24,6 +24,7 @@ def rollout_metrics(forest: Forest) -> dict[str, float]:
     values["rollout/tokens_sampled"] = float(sum(map(sampled_tokens, forest.trees)))
     values["rollout/branches"] = float(sum(e.parent_episode is not None for e in episodes))
     values |= {f"rollout/{name}": value for name, value in _means(episodes).items()}
+    values |= _own_means(episodes)
     values |= _invalid_rates(forest)
     failures = forest.failures()
     values["rollout/failed"] = float(sum(failures.values()))
@@ -45,6 +46,16 @@ def _means(episodes: list[Episode]) -> dict[str, float]:
         "turns": float(sum(e.turns for e in episodes)),
     }
     return {name: total / len(episodes) for name, total in sums.items()}
+
+
+def _own_means(episodes: list[Episode]) -> dict[str, float]:
+    """Return the means of environments' own metrics; an episode without one counts as 0."""
+    names = dict.fromkeys(name for e in episodes for name in e.metrics)
+    return {
+        name: sum(e.metrics.get(name, 0.0) for e in episodes) / len(episodes)
+        for name in names
+        if name not in ("success", "score")
+    }
 
 
 def _invalid_rates(forest: Forest) -> dict[str, float]:

@@ -159,6 +159,7 @@ class ToolEnv(TextEnv):
             "tool_results": shown,
             "tool_calls": self.toolbox.calls_made,
             "note": note,
+            "metrics": self.toolbox.metrics(),
             "admissible_actions": None,
             **self.extra_info(),
         }

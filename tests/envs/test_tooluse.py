@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentrl.envs import env_class, make
+from agentrl.envs import env_class, episode_metrics, make
 from agentrl.envs.tooluse import ToolEnv, tool_prompts
 from agentrl.envs.tooluse.action import Action, answer_text, call_text
 from agentrl.envs.tooluse.world import world
@@ -221,3 +221,11 @@ class TestSearchQA:
                 _, reward, terminated, _, info = env.step(info["expert_action"])
             assert reward == 1.0 and info["won"]
             assert info["tool_calls"] == len(task.options["path"])
+
+
+def test_what_tools_were_used_for_is_a_metric_of_the_episode():
+    env, _ = words()
+    env.step("lookup: a")
+    *_, info = env.step("answer: blue")
+    found = episode_metrics(info)
+    assert (found["success"], found["tools/lookup/calls"]) == (1.0, 1.0)

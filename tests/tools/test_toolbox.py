@@ -184,3 +184,12 @@ class TestFunctionTool:
         for function, problem in ((silent, "docstring"), (vague, "annotate"), (many, r"\*a")):
             with pytest.raises(ConfigError, match=problem):
                 tool(function)
+
+
+def test_metrics_name_each_tool_and_what_named_none():
+    counted = box()
+    run(counted, call("add", a=1), call("add", a=2), call("odd", how="tell"), BadCall("x"))
+    found = counted.metrics()
+    assert found["tools/add/calls"] == 2 and found["tools/add/failed"] == 0
+    assert found["tools/odd/failed"] == 1 and found["tools/unread/failed"] == 1
+    assert found["tools/add/characters"] == 2
