@@ -66,3 +66,8 @@ register(
     "agentrl.envs.maths:MathEnv",
     description="Problems of mathematics in one turn; generated arithmetic built in.",
 )
+register(
+    "agentrl/ToolMath-v0",
+    "agentrl.envs.tooluse:ToolMathEnv",
+    description="Problems of mathematics answered with programs, run in a sandbox.",
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,16 @@ CASES = {
         quick={"tasks": 1, "forks": 1, "fuzz_actions": 60, "sequences": 1, "steps": 5},
         only=("prompts", "info", "determinism", "ends", "expert", "fork", "fuzz", "worker"),
     ),
+    "searchqa": Case("agentrl/SearchQA-v0", {"count": 4, "hops": [1, 2]}),
+    "deepsearch": Case("agentrl/DeepSearch-v0", {"count": 4}),
+    "toolmath": Case(
+        "agentrl/ToolMath-v0",
+        {"count": 4},
+        {"memory_episodes": 40, "fuzz_actions": 300, "forks": 5, "steps": 3, "sequences": 2},
+        quick={"tasks": 1, "forks": 1, "fuzz_actions": 60, "sequences": 1, "steps": 2},
+        only=("panels", "prompts", "info", "determinism", "expert", "fork", "fuzz", "worker"),
+    ),
+    "math": Case("agentrl/Math-v0", {"count": 4}),
 }
 
 
@@ -95,6 +106,8 @@ def run(case: Case, limits: Limits, only: tuple[str, ...] = ()) -> None:
         cls.panel("train", **case.options)
     except (MissingExtraError, DataError) as error:
         pytest.skip(str(error))
+    if case.env_id == "agentrl/ToolMath-v0" and shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed: the sandbox fails closed")
     patient = replace(limits, call_seconds=120.0)  # a busy machine is no fault
     report = check_environment(Subject(case.env_id, case.options, limits=patient), only)
     assert not [f"{result.check}: {result.note}" for result in report.failures]
