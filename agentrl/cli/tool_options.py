@@ -60,7 +60,7 @@ def open_tools(args: argparse.Namespace, stack: AsyncExitStack) -> list[Tool]:
         ConfigError: there is no such tool, or it cannot be set up so on this machine.
         MissingExtraError: a package that a tool needs is not installed.
     """
-    names = [name.strip() for name in (args.tools or "").split(",") if name.strip()]
+    names = _names(args)
     _check_options(args, names)
     tools: list[Tool] = []
     for name in names:
@@ -68,6 +68,10 @@ def open_tools(args: argparse.Namespace, stack: AsyncExitStack) -> list[Tool]:
             stack.push_async_callback(tool.close)
             tools.append(tool)
     return tools
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    return [name.strip() for name in (args.tools or "").split(",") if name.strip()]
 
 
 def _check_options(args: argparse.Namespace, names: list[str]) -> None:
@@ -85,10 +89,8 @@ def _check_options(args: argparse.Namespace, names: list[str]) -> None:
 def _search(args: argparse.Namespace) -> Tool:
     from agentrl.tools.search import SearchTool, open_searcher
 
-    opens = "browse" in args.tools
-    return SearchTool(
-        open_searcher(args.search), topk=args.topk, style="links" if opens else "search_r1"
-    )
+    style = "links" if "browse" in _names(args) else "search_r1"  # addresses, to open them
+    return SearchTool(open_searcher(args.search), topk=args.topk, style=style)
 
 
 def _browse(args: argparse.Namespace) -> Tool:
