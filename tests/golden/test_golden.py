@@ -214,7 +214,11 @@ def test_a_path_that_is_not_there_fails(tmp_path: Path) -> None:
     assert "no such file or folder" in lines[0]
 
 
-@pytest.mark.parametrize("name", sorted(tools.FUNCTIONS))
+LEFT_TO_THE_COMMAND = {"math.math_verify"}
+"""Takes most of a minute; `make golden` runs it."""
+
+
+@pytest.mark.parametrize("name", sorted(tools.FUNCTIONS.keys() - LEFT_TO_THE_COMMAND))
 def test_a_function_of_tools_gives_the_official_results(name: str) -> None:
     found = sorted((shared() / "golden" / "tools").glob(f"{name}.*json"))
     if not found:
