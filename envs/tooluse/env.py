@@ -17,6 +17,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, ClassVar
 
 from agentrl.envs.base import Info, TextEnv
@@ -117,6 +118,7 @@ class ToolEnv(TextEnv):
         )
         copy.toolbox = self._toolbox()
         copy.toolbox.calls_made = self.toolbox.calls_made
+        copy.toolbox.counts = deepcopy(self.toolbox.counts)
         copy.response = self.response.copy()
         for tool in self.toolbox.tools.values():
             fork_tool(tool, self.context.episode, copy.context.episode)
