@@ -42,7 +42,9 @@ def shown_text(shown: Shown) -> str:
     return "\n".join(str(message.get("content", "")) for message in shown)
 
 
-LOCATION_OPTIONS = frozenset({"data_dir", "corpus", "server", "index", "cache", "source"})
+LOCATION_OPTIONS = frozenset(
+    {"data_dir", "corpus", "server", "index", "cache", "source", "attachment"}
+)
 """Options that say where data lie and not what a task is; they do not count for panel hashes.
 
 `source` is where a task's searches go; what a corpus holds has a digest of its own.

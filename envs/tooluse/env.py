@@ -28,6 +28,7 @@ from agentrl.tools.base import JSON, Tool, ToolCall, ToolContext, ToolErrorKind,
 from agentrl.tools.dialects.reply import Schema
 from agentrl.tools.toolbox import Toolbox
 
+ATTACHMENT = "attachment"
 _episodes = itertools.count()
 _runner: asyncio.Runner | None = None
 _tools: dict[str, Sequence[Tool]] = {}
@@ -37,8 +38,8 @@ class ToolEnv(TextEnv):
     """Answers a question with tools; the reward is that of the answer.
 
     Options of a task: `question`; `answers`, any of which is right; `reward`, a name in
-    `agentrl.envs.tooluse.reward.REWARDS`; `max_calls`; `max_characters` of a result; and what
-    `make_tools` reads.
+    `agentrl.envs.tooluse.reward.REWARDS`; `max_calls`; `max_characters` of a result; `attachment`,
+    the path of a file that belongs to the question; and what `make_tools` reads.
 
     Attributes:
         schemas: what the prompts say of the tools; of the class, as are the others.
@@ -73,12 +74,10 @@ class ToolEnv(TextEnv):
         """Start a task."""
         super().reset(seed=seed)
         self.options: dict[str, Any] = dict(options or {})
-        self.question = str(self.options["question"])
+        self.question = asked(self.options)
         self.golds: list[str] = [str(answer) for answer in self.options["answers"]]
         self.rewarded = self.reward_of(self.options)
-        self.context = ToolContext(
-            episode=f"{next(_episodes)}", seed=seed or 0, options=self.options
-        )
+        self.context = context_of(self.options, seed or 0)
         self.toolbox = self._toolbox()
         self.response = Response(self.question)
         self.steps = 0
@@ -113,9 +112,7 @@ class ToolEnv(TextEnv):
         """Return a copy; tools that keep an episode's state are refused by `fork_tool`."""
         copy = type(self)()
         copy.__dict__.update(self.__dict__)
-        copy.context = ToolContext(
-            episode=f"{next(_episodes)}", seed=self.context.seed, options=self.options
-        )
+        copy.context = context_of(self.options, self.context.seed)
         copy.toolbox = self._toolbox()
         copy.toolbox.calls_made = self.toolbox.calls_made
         copy.toolbox.counts = deepcopy(self.toolbox.counts)
@@ -169,6 +166,18 @@ class ToolEnv(TextEnv):
     def extra_info(self) -> Mapping[str, JSON]:
         """Return more for `info`, for example `expert_action`."""
         return {}
+
+
+def asked(options: Mapping[str, JSON]) -> str:
+    """Return the question of a task, and where its file lies if it has one."""
+    question, attached = str(options["question"]), options.get(ATTACHMENT)
+    return f"{question}\n\nThe attached file is at {attached}" if attached else question
+
+
+def context_of(options: Mapping[str, JSON], seed: int) -> ToolContext:
+    """Return what tools are told of a new episode; `python` may read the task's file."""
+    told = {**options, "file": options.get(ATTACHMENT, "")}
+    return ToolContext(episode=f"{next(_episodes)}", seed=seed, options=told)
 
 
 def fork_tool(tool: Tool, source: str, target: str) -> None:

@@ -8,14 +8,13 @@ from typing import Any
 from agentrl.envs.options import check_integer, check_name
 from agentrl.envs.questions.panel_choice import PanelChoice, split_options
 from agentrl.envs.questions.question import Question, QuestionSet
+from agentrl.envs.tooluse.env import ATTACHMENT
 from agentrl.envs.tooluse.reward import reward_named
 from agentrl.errors import ConfigError
 from agentrl.tools.base import JSON
 from agentrl.types import Task
 
 SPLITS = ("train", "heldout", "test")
-ATTACHMENT = "file"
-"""Option of a task: a file that belongs to its question; `python` may read it."""
 
 
 def chosen_questions(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from agentrl.envs.tooluse.action import Action
 from agentrl.envs.tooluse.deep_search import DeepSearchEnv
 from agentrl.envs.tooluse.world import world
 from agentrl.errors import ConfigError, UnknownNameError
-from agentrl.types import Task
+from agentrl.types import Task, TaskPanel
 
 ENV_ID = "agentrl/DeepSearch-v0"
 
@@ -114,6 +116,23 @@ def test_an_answer_without_the_form_is_worth_minus_one_in_files(tmp_path: Path):
     assert env.step(action)[1] == -1.0
     with pytest.raises(ConfigError, match="`pages` is"):
         DeepSearchEnv.panel("train", file=str(questions), server="http://x", pages="nowhere")
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="NOT TESTED: no bubblewrap")
+def test_the_file_of_a_question_is_named_and_read_by_programs_only_there(tmp_path: Path):
+    attached = tmp_path / "table.csv"
+    attached.write_text("a,b\n1,41")
+    row = {"task_id": "g", "Question": "Sum?", "Final answer": "42", "Level": 1}
+    questions = tmp_path / "metadata.jsonl"
+    questions.write_text(json.dumps(row | {"file_name": "table.csv"}))
+    options = {"file": str(questions), "form": "gaia", "server": "http://x", "python": True}
+    panel = DeepSearchEnv.panel("train", **options)
+    (task,) = panel
+    env, info = started(task)
+    assert info["task"] == f"Sum?\n\nThe attached file is at {attached}"
+    assert "41" in env.step(f"python: print(open({str(attached)!r}).read())")[0]
+    moved = replace(task, options={**task.options, "attachment": "/elsewhere/table.csv"})
+    assert TaskPanel.of("p", [moved]).hash == panel.hash
 
 
 def test_parsed_actions_of_all_prompts_reach_the_tools():
