@@ -39,6 +39,7 @@ class Starter:
         self._counts = counts
         self._ended = ended
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._living: set[WorkerProcess] = set()
         self._warm_ups = asyncio.Semaphore(os.cpu_count() or 1)
 
     @property
@@ -53,6 +54,10 @@ class Starter:
             await zygote.close()
         if self._tasks:  # they see their processes end
             await asyncio.wait(self._tasks, timeout=_END_SECONDS)
+        for worker in self._living:
+            worker.close()
+        self._living.clear()
+        await asyncio.sleep(0)  # connections are closed by the loop's next round
 
     async def spawn(self, kind: Kind) -> WorkerProcess:
         """Start a process; it is not warm yet.
@@ -116,7 +121,12 @@ class Starter:
 
     def _add(self, worker: WorkerProcess) -> None:
         self._counts.started += 1
-        worker.ended.add_done_callback(lambda _: self._ended(worker))
+        self._living.add(worker)
+        worker.ended.add_done_callback(lambda _: self._gone(worker))
+
+    def _gone(self, worker: WorkerProcess) -> None:
+        self._living.discard(worker)
+        self._ended(worker)
 
     async def _warm(self, worker: WorkerProcess, kind: Kind) -> None:
         message = {"call": "warm", "environment": kind.registration}
