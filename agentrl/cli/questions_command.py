@@ -28,5 +28,5 @@ def run(args: argparse.Namespace) -> int:
         chosen_questions(args)
         return 0
     for form in FORMS.values():
-        print(f"{form.name:18}{form.title:28}{', '.join(form.files)}")
+        print(f"{form.name:18}{form.title:30}{', '.join(form.files)}")
     return 0
