@@ -15,12 +15,11 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agentrl.scoring.cipher import xor_decrypt
-
 from agentrl.envs.questions.form import QuestionForm
 from agentrl.envs.questions.question import Question
 from agentrl.envs.questions.row import Row, text_of
 from agentrl.errors import DataError
+from agentrl.scoring.cipher import xor_decrypt
 
 
 def read_hle(row: Row) -> Question:
