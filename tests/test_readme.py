@@ -204,6 +204,8 @@ def test_the_table_of_small_runs_is_the_recorded_one():
         "webshop": "WebShop, gen",
         "alfworld": "ALFWorld, gen",
         "scienceworld": "ScienceWorld: l",
+        "searchqa": "SearchQA: one",
+        "math": "Math: sums",
     }
     for name, start in names.items():
         mean = results(f"learning_{name}")["mean"]
