@@ -12,6 +12,7 @@ from agentrl.errors import UnknownNameError
 from agentrl.tools.base import ToolCall, ToolResult
 from agentrl.tools.dialects import DIALECTS, Arpo, BadCall, Hermes, Reply, SearchR1, XmlFunction
 from agentrl.tools.dialects import dialect as named
+from agentrl.tools.dialects.chat import MOST_CALLS
 from agentrl.tools.dialects.reply import outside_thoughts
 from agentrl.types import Continued, shown_text
 
@@ -160,6 +161,9 @@ class TestHermes:
     def test_what_is_wrong_is_named(self, content: str, reason: str):
         (call,) = Hermes().read(f"<tool_call>{content}</tool_call>", SCHEMAS).calls
         assert isinstance(call, BadCall) and reason in call.reason
+
+    def test_of_a_turn_that_loops_the_first_calls_are_read(self):
+        assert Hermes().read(CALL * 5000, SCHEMAS).calls == (search(),) * MOST_CALLS
 
     def test_an_open_call_is_a_mistake_and_quoted_arguments_are_read(self):
         (call,) = Hermes().read('<tool_call>{"name": "x"', SCHEMAS).calls

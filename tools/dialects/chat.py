@@ -7,8 +7,9 @@ verl-project/verl:verl/experimental/agent_loop/tool_parser.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 from agentrl.tools.base import JSON, ToolCall, ToolResult
@@ -26,6 +27,14 @@ from agentrl.types import Shown
 OPENING, CLOSING = "<tool_call>", "</tool_call>"
 FINISH = "finish"
 """A tool of this name, where there is one, gives the answer."""
+
+
+MOST_CALLS = 100
+"""Of a turn that are read; a model that loops writes thousands."""
+
+
+def _first_blocks(text: str) -> Iterator[tuple[int, int, str | None]]:
+    return islice(blocks(text, OPENING, CLOSING), MOST_CALLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +60,9 @@ class _Chat:
         return question.strip()
 
     def _reply(self, text: str, calls: Sequence[ToolCall | BadCall]) -> Reply:
+        """Return the calls; without any, the text outside of thoughts is the answer."""
         if not calls:
-            return Reply(answer=outside_thoughts(text).strip() or None, final=True)
+            return Reply(answer=text.strip() or None, final=True)
         for call in calls:
             if isinstance(call, ToolCall) and call.name == FINISH:
                 answer = next(iter(call.arguments.values()), None)
@@ -78,10 +88,10 @@ class Hermes(_Chat):
     name: ClassVar[str] = "hermes"
 
     def read(self, text: str, schemas: Sequence[Schema]) -> Reply:
-        """Read all calls."""
-        searched = text if self.thoughts else outside_thoughts(text)
-        found = blocks(searched, OPENING, CLOSING)
-        return self._reply(text, [_hermes_call(content) for _, _, content in found])
+        """Read the first `MOST_CALLS` calls."""
+        outside = outside_thoughts(text)
+        found = _first_blocks(text if self.thoughts else outside)
+        return self._reply(outside, [_hermes_call(content) for _, _, content in found])
 
     def write(self, reply: Reply) -> str:
         """Return the text of a turn."""
@@ -120,13 +130,14 @@ class XmlFunction(_Chat):
     name: ClassVar[str] = "xml_function"
 
     def read(self, text: str, schemas: Sequence[Schema]) -> Reply:
-        """Read all calls; one that the end of the turn leaves open is read as far as it goes."""
-        searched = text if self.thoughts else outside_thoughts(text)
+        """Read the first `MOST_CALLS` calls; one that the end of the turn leaves open is read as far as it goes."""
+        outside = outside_thoughts(text)
+        searched = text if self.thoughts else outside
         calls = []
-        for start, end, content in blocks(searched, OPENING, CLOSING):
+        for start, end, content in _first_blocks(searched):
             inside = searched[start + len(OPENING) : end] if content is None else content
             calls.append(xml_call(inside, schemas))
-        return self._reply(text, calls)
+        return self._reply(outside, calls)
 
     def write(self, reply: Reply) -> str:
         """Return the text of a turn."""

@@ -119,13 +119,16 @@ def blocks(text: str, opening: str, closing: str) -> Iterator[tuple[int, int, st
 def read_json(text: str) -> tuple[Any, str]:
     """Return a JSON value, and what is wrong with it (empty if nothing)."""
     try:
-        return json.loads(text, parse_constant=_refuse), ""
+        return _JSON.decode(text), ""
     except (ValueError, RecursionError) as error:
         return None, str(error) or type(error).__name__
 
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse)
 
 
 def parameters_of(name: str, schemas: Sequence[Schema]) -> Mapping[str, Any]:
