@@ -130,7 +130,7 @@ class XmlFunction(_Chat):
     name: ClassVar[str] = "xml_function"
 
     def read(self, text: str, schemas: Sequence[Schema]) -> Reply:
-        """Read the first `MOST_CALLS` calls; one that the end of the turn leaves open is read as far as it goes."""
+        """Read the first `MOST_CALLS` calls; one that is left open is read as far as it goes."""
         outside = outside_thoughts(text)
         searched = text if self.thoughts else outside
         calls = []
