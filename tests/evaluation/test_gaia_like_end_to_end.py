@@ -136,7 +136,9 @@ def test_a_set_is_answered_with_tools_gone_on_with_and_scored_again(
     status, online, progress = run_agentrl(*command)
     assert status == 0, progress
     assert set(before) <= set(answers.read_text().splitlines())
-    assert len(model.conversations) == SAMPLES * len(rows) - len(places)
+    # The last request of the killed process may come in late, beside the same one asked again.
+    assert len(set(model.conversations)) == SAMPLES * len(rows) - len(places)
+    assert len(model.conversations) <= SAMPLES * len(rows) - len(places) + 2
     assert len(asked_before) >= len(places)
     assert model.tools_used == set(TOOLS)
 
