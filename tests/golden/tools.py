@@ -1,7 +1,7 @@
 """Golden files of tools, scorers and chat templates: official functions, case by case.
 
-Every module `tools_*` beside this one has `FUNCTIONS`, by the first two parts of a file's name
-(`qa.em_f1` for `qa.em_f1.json`): each takes a case's inputs and the file's `config`, and returns
+Every module `tools_*` beside this one has `FUNCTIONS`, by how the names of their files begin
+(`qa.em_f1` for `qa.em_f1.json`; the longest counts): each takes a case's inputs and the file's `config`, and returns
 what is expected.  `TOLERANCES` there may say how far floats may differ.
 """
 
@@ -55,10 +55,11 @@ def check(path: Path) -> list[str]:
         Missing: this machine lacks what the file needs.
         MissingExtraError: an extra is not installed.
     """
-    name = ".".join(path.name.split(".")[:2])
-    function = FUNCTIONS.get(name)
-    if function is None:
-        return [f"no function for {name!r}"]
+    known = [name for name in FUNCTIONS if path.name.startswith(name)]
+    if not known:
+        return [f"no function for {path.stem!r}"]
+    name = max(known, key=len)
+    function = FUNCTIONS[name]
     data = json.loads(path.read_text())
     if not data["cases"]:
         return ["it holds no cases"]
