@@ -49,6 +49,7 @@ def own_environment(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_own_environment_trains(own_environment: Path):
     short = ["steps=1", "warmup.steps=2", "warmup.episodes=4", "environment.workers=4"]
     short += ["environment.train.count=8", "environment.heldout.count=4", "tensorboard=false"]

@@ -83,17 +83,15 @@ CASES = {
         {"simplifications": "easy", "task_types": ["find-living-thing"], "count": 2},
         {"memory_episodes": 50, "fuzz_actions": 500, "forks": 10, "steps": 10, "sequences": 3},
         frozenset({"admissible"}),  # see below
-        quick={"tasks": 1, "forks": 1, "fuzz_actions": 60, "sequences": 1, "steps": 5},
-        only=("prompts", "info", "determinism", "ends", "expert", "fork", "fuzz", "worker"),
+        quick=None,
     ),
     "searchqa": Case("agentrl/SearchQA-v0", {"count": 4, "hops": [1, 2]}),
-    "deepsearch": Case("agentrl/DeepSearch-v0", {"count": 4}),
+    "deepsearch": Case("agentrl/DeepSearch-v0", {"count": 4}, quick=None),
     "toolmath": Case(
         "agentrl/ToolMath-v0",
         {"count": 4},
         {"memory_episodes": 40, "fuzz_actions": 300, "forks": 5, "steps": 3, "sequences": 2},
-        quick={"tasks": 1, "forks": 1, "fuzz_actions": 60, "sequences": 1, "steps": 2},
-        only=("panels", "prompts", "info", "determinism", "expert", "fork", "fuzz", "worker"),
+        quick=None,
     ),
     "math": Case("agentrl/Math-v0", {"count": 4}),
 }

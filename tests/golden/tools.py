@@ -1,8 +1,8 @@
 """Golden files of tools, scorers and chat templates: official functions, case by case.
 
 Every module `tools_*` beside this one has `FUNCTIONS`, by how the names of their files begin
-(`qa.em_f1` for `qa.em_f1.json`; the longest counts): each takes a case's inputs and the file's `config`, and returns
-what is expected.  `TOLERANCES` there may say how far floats may differ.
+(`qa.em_f1` for `qa.em_f1.json`; the longest counts): each takes a case's inputs and the file's
+`config`, and returns what is expected.  `TOLERANCES` there may say how far floats may differ.
 """
 
 from __future__ import annotations

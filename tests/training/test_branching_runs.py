@@ -29,9 +29,7 @@ def algorithm(name: str) -> dict[str, Any]:
     return {"name": "dapo" if name == "tree" else name, "options": METHODS[name]}
 
 
-@pytest.mark.parametrize(
-    "name", ["aepo", *(pytest.param(name, marks=pytest.mark.slow) for name in list(METHODS)[1:])]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in METHODS])
 def test_a_run_that_was_killed_ends_like_one_that_was_not(
     server: RunServer, tmp_path: Path, name: str
 ) -> None:

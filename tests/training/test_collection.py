@@ -67,7 +67,9 @@ def test_control_rollouts_are_marked_and_in_no_score(
         assert line["learner/mismatch/max"] < 1e-3  # of ordinary rows only
 
 
-@pytest.mark.parametrize("name", ["memento", "aepo_arbitrary"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("memento", marks=pytest.mark.slow), "aepo_arbitrary"]
+)
 def test_a_resumed_run_goes_on_with_memory_and_controllers(
     name: str, tmp_path: Path, game_cache: None, quiet_console: Console
 ) -> None:

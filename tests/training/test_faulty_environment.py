@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from agentrl.config import load_config
 from agentrl.storage import read_forest
 from agentrl.training import train
@@ -40,6 +42,7 @@ def faulty_config(folder: Path, **options: object) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_steps_complete_and_every_failure_is_recorded_by_kind(tmp_path: Path, quiet_console):
     config = load_config(faulty_config(tmp_path))
     train(config, quiet_console)
