@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from agentrl.envs.webshop.arrays import Records, map_array
+from agentrl.envs.arrays import Records, map_array
+from agentrl.envs.building import build_once
 from agentrl.envs.webshop.goals import GoalSet, write_goals
 from agentrl.envs.webshop.index import Index
 from agentrl.envs.webshop.products import Product
-from agentrl.envs.webshop.store import build_once, cache_directory, read_meta, source_key
+from agentrl.envs.webshop.store import cache_directory, read_meta, source_key
 
 KEPT_PRODUCTS = 256
 KEPT_CARDS = 1024

@@ -6,11 +6,12 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from agentrl.envs.building import build_once
 from agentrl.envs.webshop.catalogue import Catalogue
 from agentrl.envs.webshop.colors import OWN_COLORS
 from agentrl.envs.webshop.locate import published_catalogue, write_published
 from agentrl.envs.webshop.sources import COLORS_NAME, HUMAN_NAMES, NAMES, complete, find_sources
-from agentrl.envs.webshop.store import META, build_once
+from agentrl.envs.webshop.store import META
 from agentrl.errors import DataError
 
 KNOWN_COUNTS = {"1k": (1000, 6910)}

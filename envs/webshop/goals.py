@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from agentrl.envs.webshop.arrays import map_array
+from agentrl.envs.arrays import map_array
 from agentrl.envs.webshop.products import Product, actual_price
 
 PRICE_STEPS = tuple(10.0 * step for step in range(1, 100))

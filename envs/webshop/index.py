@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from agentrl.envs.arrays import Array, Records, RecordWriter, map_array
 from agentrl.envs.webshop.analysis import analyze
-from agentrl.envs.webshop.arrays import Array, Records, RecordWriter, map_array
 
 K1, B = 0.9, 0.4
 LIMIT = 50

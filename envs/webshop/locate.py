@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agentrl.envs.building import build_once
 from agentrl.envs.data import existing_directory
 from agentrl.envs.webshop.catalogue import Catalogue, open_catalogue
 from agentrl.envs.webshop.colors import OWN_COLORS
@@ -18,7 +19,6 @@ from agentrl.envs.webshop.sources import (
 )
 from agentrl.envs.webshop.store import (
     META,
-    build_once,
     cache_directory,
     source_key,
     write_catalogue,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentrl.envs import building
 from agentrl.envs.webshop import data, locate, sources, store
 from agentrl.envs.webshop.catalogue import Catalogue
 from agentrl.envs.webshop.colors import OWN_COLORS
@@ -294,24 +295,24 @@ def test_a_failed_build_leaves_nothing_and_can_be_repeated(tmp_path: Path):
         raise RuntimeError("interrupted")
 
     with pytest.raises(RuntimeError):
-        store.build_once(tmp_path / "made", fail)
+        building.build_once(tmp_path / "made", fail)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
-    store.build_once(tmp_path / "made", lambda folder: None)
+    building.build_once(tmp_path / "made", lambda folder: None)
     assert (tmp_path / "made").is_dir()
 
 
 def test_waiting_for_another_builder_has_a_deadline(tmp_path: Path):
     def wait_for_self(folder: Path) -> None:
         with pytest.raises(DataError, match="has been building for 0 s"):
-            store.build_once(tmp_path / "made", lambda _: None, seconds=0.1)
+            building.build_once(tmp_path / "made", lambda _: None, seconds=0.1)
 
-    store.build_once(tmp_path / "made", wait_for_self)
+    building.build_once(tmp_path / "made", wait_for_self)
 
 
 def test_an_unwritable_cache_is_one_clear_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="AGENTRL_CACHE"):
-        store.build_once(tmp_path / "file" / "made", lambda folder: None)
+        building.build_once(tmp_path / "file" / "made", lambda folder: None)
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentrl.envs.arrays import Records, RecordWriter
 from agentrl.envs.webshop import index as index_module
 from agentrl.envs.webshop.analysis import STOP_WORDS, analyze
-from agentrl.envs.webshop.arrays import Records, RecordWriter
 from agentrl.envs.webshop.index import (
     K1,
     LIMIT,

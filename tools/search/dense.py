@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from agentrl.envs.webshop.arrays import Array, RecordWriter, map_array
-from agentrl.envs.webshop.store import build_once
+from agentrl.envs.arrays import Array, RecordWriter, map_array
+from agentrl.envs.building import build_once
 from agentrl.errors import ConfigError, DataError
 from agentrl.tools.search.hit import SearchHit
 from agentrl.tools.search.passages import NAME, Passage, Passages

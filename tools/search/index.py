@@ -25,9 +25,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from agentrl.envs.arrays import Array, Records, RecordWriter, map_array
+from agentrl.envs.building import build_once
 from agentrl.envs.extras import require
-from agentrl.envs.webshop.arrays import Array, Records, RecordWriter, map_array
-from agentrl.envs.webshop.store import build_once
 from agentrl.errors import ConfigError, DataError
 from agentrl.tools.search.hit import SearchHit
 from agentrl.tools.search.passages import NAME, Passage, Passages, read_passages

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentrl.envs.webshop.arrays import Records
+from agentrl.envs.arrays import Records
 from agentrl.errors import DataError
 from agentrl.tools.search.hit import SearchHit, joined_contents, split_contents
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from agentrl.envs.webshop.arrays import Array
+from agentrl.envs.arrays import Array
 
 
 def best(scores: Array, k: int, above: float = -math.inf) -> list[int]:

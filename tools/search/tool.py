@@ -81,6 +81,10 @@ class SearchTool:
         memory[query] = result
         return result
 
+    def fork(self, source: str, target: str) -> None:
+        """Let an episode that goes on from another one remember what that one has asked."""
+        self._memory_of(target).update(self._memory_of(source))
+
     async def close(self) -> None:
         """Close the searcher."""
         self._memory.clear()

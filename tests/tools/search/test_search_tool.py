@@ -97,6 +97,14 @@ def test_the_same_query_in_one_episode_is_answered_from_memory():
     assert not any(result.cached for result in call(tool, "C++", "C++", episode=""))
 
 
+def test_a_forked_episode_remembers_what_was_asked_before():
+    tool = SearchTool(Asked())
+    call(tool, "C++", episode="a")
+    tool.fork("a", "b")
+    assert call(tool, "C++", episode="b")[0].cached
+    assert not call(tool, "c", episode="b")[0].cached
+
+
 def test_a_failure_is_not_remembered():
     searcher = Asked(failure=FailureKind.TIMEOUT)
     tool = SearchTool(searcher)
