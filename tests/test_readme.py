@@ -50,21 +50,11 @@ def own_environment(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_own_environment_trains(own_environment: Path):
-    short = ["steps=1", "warmup.steps=2", "warmup.episodes=4", "environment.workers=4"]
-    short += ["environment.train.count=8", "environment.heldout.count=4", "tensorboard=false"]
-    run = run_agentrl(own_environment, "train", "line.yaml", *short)
-    assert run.returncode == 0, run.stderr
-    summary = json.loads(run.stdout.splitlines()[-1])
-    assert summary == json.loads((own_environment / "runs/line/summary.json").read_text())
-    assert 0 <= summary["heldout_success"] <= 1
-
-
-@pytest.mark.slow
 def test_the_own_environment_is_learned(own_environment: Path):
     run = run_agentrl(own_environment, "train", "line.yaml")
     assert run.returncode == 0, run.stderr
     summary = json.loads(run.stdout.splitlines()[-1])
+    assert summary == json.loads((own_environment / "runs/line/summary.json").read_text())
     assert summary["train_success_warm"] < 0.7 < 0.85 < summary["train_success"]
 
 

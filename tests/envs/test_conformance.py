@@ -81,7 +81,7 @@ CASES = {
     "scienceworld": Case(
         "agentrl/ScienceWorld-v0",
         {"simplifications": "easy", "task_types": ["find-living-thing"], "count": 2},
-        {"memory_episodes": 50, "fuzz_actions": 500, "forks": 10, "steps": 10, "sequences": 3},
+        {"memory_episodes": 20, "fuzz_actions": 200, "forks": 4, "steps": 6, "sequences": 2},
         frozenset({"admissible"}),  # see below
         quick=None,
     ),

@@ -151,8 +151,8 @@ def test_eight_workers_start_at_once():
 
 
 @pytest.mark.slow
-def test_after_200_episodes_no_java_is_left():
-    tasks = list(scienceworld_panel("train", task_types=["4-1", "4-2", "7-1"], count=200, seed=0))
+def test_after_100_episodes_no_java_is_left():
+    tasks = list(scienceworld_panel("train", task_types=["4-1", "4-2", "7-1"], count=100, seed=0))
     seen, last = asyncio.run(play_all(tasks, 2))
     assert 0 < len(last) <= 4, "workers share no simulators and keep no old ones"
     wait_until_gone(seen)

@@ -123,7 +123,12 @@ FAST = {
 SLOW = {
     "alfworld-window": Case(**ALFWORLD, prompt="chat-strict", context="window(2)"),
     "alfworld-plain": Case(**ALFWORLD, **EAGER, prompt="plain", limits={"max_context": 450}),
-    "scienceworld-step": Case(**SCIENCEWORLD, prompt="step", lockstep=True),
+    "scienceworld-step": Case(
+        **SCIENCEWORLD,
+        prompt="step",
+        lockstep=True,
+        plans=("aepo", "fixed", "cure", "ettrl", "inside"),
+    ),
     "webshop-plain": Case(**WEBSHOP, prompt="plain", lockstep=True),
     "webshop-window": Case(**WEBSHOP, prompt="chat", context="window(0)"),
     "coin-step": Case(**COIN, **EAGER, prompt="step", lockstep=True),

@@ -18,7 +18,7 @@ UPDATE = "agentrl.learner.learner:Learner.update"
 GROUP_SIZE = 4
 METHODS: dict[str, dict[str, Any]] = {
     "aepo": {},
-    "cure": {},
+    "cure": {"dynamic_sampling": False},
     "tree": {"rollout": {"name": "fixed", "turns": [0], "children": 2}},
     "drpo": {"reference": "expert"},
     "hapo": {"dynamic_sampling": False},
