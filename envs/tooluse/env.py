@@ -23,8 +23,9 @@ from typing import Any, ClassVar
 from agentrl.envs.base import Info, TextEnv
 from agentrl.envs.tooluse.action import Action
 from agentrl.envs.tooluse.reward import Judged, Response, Reward, reward_named
-from agentrl.errors import EnvironmentFailure
+from agentrl.errors import ConfigError, EnvironmentFailure
 from agentrl.tools.base import JSON, Tool, ToolCall, ToolContext, ToolErrorKind, ToolResult
+from agentrl.tools.dialects import DIALECTS
 from agentrl.tools.dialects.reply import Schema
 from agentrl.tools.toolbox import Toolbox
 
@@ -55,8 +56,12 @@ class ToolEnv(TextEnv):
 
     @classmethod
     def make_tools(cls, options: Mapping[str, JSON]) -> Sequence[Tool]:
-        """Return the tools of a task; those of equal options are made once in a process."""
-        raise NotImplementedError
+        """Return the tools of a task; those of equal options are made once in a process.
+
+        Raises:
+            ConfigError: the class does not define it.
+        """
+        raise ConfigError(f"{cls.__name__} has no tools; define `make_tools`.")
 
     @classmethod
     def tool_options(cls, options: Mapping[str, JSON]) -> Mapping[str, JSON]:
@@ -211,8 +216,5 @@ def run(work: Any) -> Any:
     return _runner.run(work)
 
 
-_TAGGED = ("think", "search", "python", "browse", "information", "result", "answer", "tool_call")
-DIALECT_TAGS = tuple(
-    f"<{slash}{name}>" for name in (*_TAGGED, "tool_response") for slash in ("", "/")
-)
+DIALECT_TAGS = tuple(dict.fromkeys(tag for found in DIALECTS.values() for tag in found.tags))
 """The tags of all dialects: no result holds one, whichever the prompt uses."""

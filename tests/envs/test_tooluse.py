@@ -11,6 +11,7 @@ import pytest
 from agentrl.envs import env_class, episode_metrics, make
 from agentrl.envs.tooluse import ToolEnv, tool_prompts
 from agentrl.envs.tooluse.action import Action, answer_text, call_text
+from agentrl.envs.tooluse.env import DIALECT_TAGS
 from agentrl.envs.tooluse.world import world
 from agentrl.errors import ConfigError, EnvironmentFailure, UnknownNameError
 from agentrl.tools import Tool, ToolCall, ToolError, ToolErrorKind, schema_of, tool
@@ -229,3 +230,16 @@ def test_what_tools_were_used_for_is_a_metric_of_the_episode():
     *_, info = env.step("answer: blue")
     found = episode_metrics(info)
     assert (found["success"], found["tools/lookup/calls"]) == (1.0, 1.0)
+
+
+def test_a_class_without_tools_says_what_to_define():
+    class Bare(ToolEnv):
+        pass
+
+    with pytest.raises(ConfigError, match="define `make_tools`"):
+        Bare().reset(options={"question": "a", "answers": ["b"]})
+
+
+def test_no_result_holds_a_tag_of_any_dialect():
+    assert {tag for dialect in DIALECTS.values() for tag in dialect.tags} == set(DIALECT_TAGS)
+    assert {"<search>", "</information>", "<result>", "</tool_call>", "<think>"} < set(DIALECT_TAGS)
