@@ -39,7 +39,7 @@ def random_model(family: str = "qwen3", seed: int = 0, max_context: int = 512) -
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=8,
+        head_dim=32,  # the smallest that vLLM has on the CPU
         max_position_embeddings=max_context,
         initializer_range=0.3,
         tie_word_embeddings=family != "llama",

@@ -11,7 +11,7 @@ from engine_samples import VOCABULARY, Reference, prompt_of, random_model, run
 from agentrl.engines import SamplingParams
 from agentrl.engines.embedded import EmbeddedEngine
 
-TOKEN_BYTES = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads, width, float32
+TOKEN_BYTES = 2 * 2 * 2 * 32 * 4  # keys and values, layers, heads, width, float32
 PROMPT, SAMPLED = 40, 24
 SHARE = pytest.mark.parametrize("share_from", [16, 1000])
 

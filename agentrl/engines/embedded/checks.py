@@ -1,10 +1,10 @@
-"""Refuses settings and prompts that cannot work, with one clear error each."""
+"""Refuses settings and models that cannot work, with one clear error each."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from agentrl.errors import ConfigError, ContextOverflow
+from agentrl.errors import ConfigError
 
 
 def check_settings(
@@ -22,21 +22,4 @@ def check_settings(
         raise ConfigError(
             f"The model has layers of kind {sorted(kinds - {'full_attention'})}; the embedded "
             "engine supports full attention only. Use another engine for this model."
-        )
-
-
-def check_prompt(tokens: list[int], vocabulary: int, max_context: int) -> None:
-    """Raise `ConfigError` or `ContextOverflow` for a prompt that the model cannot take."""
-    if not tokens:
-        raise ConfigError("The prompt is empty; it needs at least one token id.")
-    if min(tokens) < 0 or max(tokens) >= vocabulary:
-        bad = next(token for token in tokens if not 0 <= token < vocabulary)
-        raise ConfigError(
-            f"The prompt holds token id {bad}; the model knows ids 0 to {vocabulary - 1}. "
-            "Does the tokenizer belong to this model?"
-        )
-    if len(tokens) >= max_context:
-        raise ContextOverflow(
-            f"The prompt has {len(tokens)} tokens and the context holds {max_context}; "
-            "it must be shorter by at least one. Shorten it or raise `max_context`."
         )

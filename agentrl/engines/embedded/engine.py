@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from agentrl.engines.base import Completion, EngineStats, SamplingParams
 from agentrl.engines.embedded.attention import can_share
 from agentrl.engines.embedded.cache import SequenceCache
-from agentrl.engines.embedded.checks import check_prompt, check_settings
+from agentrl.engines.embedded.checks import check_settings
 from agentrl.engines.embedded.layout import Layout, lay_out
 from agentrl.engines.embedded.request import Request
 from agentrl.engines.embedded.sampler import Draw, sample, uniforms
 from agentrl.engines.embedded.scheduler import Scheduler
 from agentrl.engines.embedded.stopping import Decoder, StopStrings
 from agentrl.engines.embedded.store import KVShape
-from agentrl.engines.embedded.weights import load_weights
+from agentrl.engines.prompts import check_prompt
+from agentrl.engines.weights import load_weights
 from agentrl.errors import ConfigError, EngineError
 from agentrl.models.attention import hidden_states, install
 

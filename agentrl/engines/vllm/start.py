@@ -1,0 +1,109 @@
+"""Build a vLLM engine: around a model in memory, a model directory, or a running server."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, PretrainedConfig
+
+from agentrl.engines.vllm.arguments import engine_arguments
+from agentrl.engines.vllm.backend import Backend
+from agentrl.engines.vllm.engine import VLLMEngine
+from agentrl.engines.vllm.features import detect
+from agentrl.engines.vllm.settings import VLLMSettings
+from agentrl.engines.vllm.transfer import Direct, ProcessTransfer, shared_folder
+from agentrl.engines.weights import Expected
+
+
+def start(
+    model: nn.Module | str | Path,
+    tokenizer: Any = None,
+    *,
+    settings: VLLMSettings | None = None,
+    dtype: torch.dtype = torch.float32,
+    max_context: int | None = None,
+    max_batch_tokens: int = 2048,
+    cache_bytes: int = 2 << 30,
+    lora_rank: int = 0,
+) -> VLLMEngine:
+    """Start vLLM in this process or beside it; blocks until the model is loaded.
+
+    Args:
+        model: a Hugging Face causal LM, of which vLLM gets a copy; or its directory or hub id.
+        tokenizer: needed for stop strings only.
+        settings: how vLLM runs.
+        dtype: of vLLM's weights and arithmetic.
+        max_context: longest prompt plus completion; by default what the model was built for.
+        max_batch_tokens: most tokens in one forward pass.
+        cache_bytes: for keys and values; 0 leaves it to `settings.gpu_memory`.
+        lora_rank: most that adapters may have; 0 takes none.
+
+    Raises:
+        MissingExtraError: vLLM is not installed.
+        ConfigError: this vLLM lacks something, or a setting is wrong.
+        EngineError: vLLM did not start.
+    """
+    settings = settings or VLLMSettings()
+    features = detect()
+    folder = None
+    if isinstance(model, nn.Module):
+        config, folder = model.config, _written(model, tokenizer)
+        expected, name = Expected(model), str(folder)
+    else:
+        name = str(model)
+        config = AutoConfig.from_pretrained(name)
+        expected = Expected.of_config(config)
+    try:
+        context = max_context or int(config.max_position_embeddings)
+        arguments = engine_arguments(
+            features,
+            settings,
+            model=name,
+            tokenizer=tokenizer is not None,
+            dtype=str(dtype).removeprefix("torch."),
+            max_context=context,
+            max_batch_tokens=max_batch_tokens,
+            cache_bytes=cache_bytes,
+            lora_rank=lora_rank,
+        )
+        backend = _backend(settings, arguments)
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    inline = settings.placement == "inline"
+    return VLLMEngine(
+        backend,
+        Direct() if inline else ProcessTransfer(settings),
+        expected,
+        vocabulary=int(config.vocab_size),
+        max_context=context,
+        dtype=dtype,
+        stop_strings=tokenizer is not None,
+        exact_entropy=settings.entropy == "exact",
+        timeout=settings.timeout,
+    )
+
+
+def _backend(settings: VLLMSettings, arguments: dict[str, Any]) -> Backend:
+    if settings.placement == "inline":
+        from agentrl.engines.vllm.inline import Inline
+
+        return Inline(arguments)
+    from agentrl.engines.vllm.process import Process
+
+    return Process(arguments)
+
+
+def _written(model: nn.Module, tokenizer: Any) -> Path:
+    """Write a model for vLLM to read, and return the folder."""
+    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    folder = Path(tempfile.mkdtemp(prefix="agentrl-model-", dir=shared_folder(size)))
+    model.save_pretrained(folder)  # type: ignore[operator]
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+    return folder
