@@ -147,6 +147,10 @@ class Engine(Protocol):
         """Whether `SamplingParams.temperature_rule` is followed; if not, `generate` refuses it."""
 
     @property
+    def shares_weights(self) -> bool:
+        """Whether it samples with the learner's own parameters, so that none need to be sent."""
+
+    @property
     def stats(self) -> EngineStats:
         """Counters since the engine started."""
 
@@ -169,13 +173,37 @@ class Engine(Protocol):
         """Say that no further call will come for `session`."""
 
     async def update_weights(
-        self, weights: Iterable[tuple[str, torch.Tensor]] | None, version: int
+        self,
+        weights: Iterable[tuple[str, torch.Tensor]] | None,
+        version: int,
+        *,
+        in_flight: bool = False,
     ) -> None:
         """Use new weights from now on; drops every cached key and value.
 
-        `weights` are (name, tensor) pairs of the complete Hugging Face state dict, or None where
-        the engine shares its parameters with the learner and only the caches are stale.
+        By default requests that are running end with the weights they began with, those that come
+        meanwhile wait, and every completion is of one version.  With `in_flight` they go on:
+        `Completion.versions` says which token came from which weights, and all keys and values
+        under a token are those of its own weights.
+
+        Args:
+            weights: (name, tensor) pairs of the complete Hugging Face state dict; None where only
+                the caches are to be dropped, or where the engine shares the learner's parameters,
+                which have changed under running requests already.
+            version: of the weights.
+            in_flight: whether running requests go on with the new weights.
+
+        Raises:
+            ConfigError: the weights do not fit the model, or there are none for a new version;
+                nothing is changed.
+            EngineError: the weights did not arrive, or the engine was closed.
         """
+
+    async def sleep(self) -> None:
+        """Give back the memory that only sampling needs, until there is something to sample."""
+
+    async def wake(self) -> None:
+        """Take the memory again; new weights and requests do so by themselves."""
 
     async def close(self) -> None:
         """Free everything; running requests fail with `EngineError`."""

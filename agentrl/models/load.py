@@ -72,7 +72,7 @@ def save(model: nn.Module, tokenizer: Any, directory: str | os.PathLike[str]) ->
     try:
         adapted = lora.is_adapted(model)
         state = lora.merged_state(model) if adapted else None
-        with _quiet():
+        with quiet():
             model.save_pretrained(partial, state_dict=state)  # type: ignore[operator]
         if adapted:
             lora.save(model, partial / lora.FOLDER)
@@ -101,7 +101,7 @@ def _load_tokenizer(name: str, local: bool) -> Any:
 
 def _load_model(name: str, local: bool, dtype: torch.dtype) -> nn.Module:
     try:
-        with _quiet():
+        with quiet():
             model, report = AutoModelForCausalLM.from_pretrained(
                 name, dtype=dtype, local_files_only=local, output_loading_info=True
             )
@@ -118,7 +118,7 @@ def _load_model(name: str, local: bool, dtype: torch.dtype) -> nn.Module:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hide transformers' bars, which break ours, and its reports, which become our errors."""
     verbosity, bars = (
         transformers_logging.get_verbosity(),

@@ -227,10 +227,10 @@ def test_new_weights_are_used_at_once_and_nothing_stale_is_kept(build_engine):
     run(main())
 
 
-def test_a_running_request_goes_on_with_new_weights(build_engine):
+def test_a_running_request_goes_on_with_new_weights_if_asked(build_engine):
     model, other = random_model(seed=0), random_model(seed=1)
     old, new = Reference(model), Reference(other)
-    params = SamplingParams(max_tokens=40, seed=0)
+    params = SamplingParams(max_tokens=120, seed=0)
 
     async def main():
         engine = build_engine(model)
@@ -240,13 +240,13 @@ def test_a_running_request_goes_on_with_new_weights(build_engine):
         ]
         while engine.stats.sampled_tokens < 60:
             await asyncio.sleep(0)
-        await engine.update_weights(other.state_dict().items(), 1)
+        await engine.update_weights(other.state_dict().items(), 1, in_flight=True)
         return await asyncio.gather(*tasks)
 
     for number, completion in enumerate(run(main())):
         (first, count), (second, rest) = completion.versions
         assert (first, second) == (0, 1)
-        assert count > 5 and rest > 5 and count + rest == 40
+        assert count > 5 and rest > 5 and count + rest == 120
         prompt = prompt_of(15, seed=number // 2)
         ids = completion.ids
         table = torch.cat(
@@ -256,6 +256,95 @@ def test_a_running_request_goes_on_with_new_weights(build_engine):
         torch.testing.assert_close(
             torch.tensor(completion.logprobs).double(), chosen, atol=1e-4, rtol=0
         )
+
+
+def test_a_running_request_ends_with_its_own_weights_and_others_wait(build_engine):
+    model, other = random_model(seed=0), random_model(seed=1)
+    old, new = Reference(model), Reference(other)
+    params = SamplingParams(max_tokens=40, seed=0)
+    # The embedded engine changes the model it was given: its own weights must be another's.
+    given = random_model(seed=0)
+
+    async def main():
+        engine = build_engine(given)
+        running = asyncio.create_task(engine.generate(prompt_of(15), params))
+        while engine.stats.sampled_tokens < 5:
+            await asyncio.sleep(0)
+        update = asyncio.create_task(engine.update_weights(other.state_dict().items(), 1))
+        await asyncio.sleep(0)
+        late = asyncio.create_task(engine.generate(prompt_of(15), params))
+        return await asyncio.gather(running, update, late)
+
+    running, _, late = run(main())
+    assert running.versions == [(0, 40)]
+    old.check(prompt_of(15), running, params)
+    assert late.versions == [(1, 40)]
+    new.check(prompt_of(15), late, params)
+
+
+def test_twenty_updates_under_load_lose_nothing_and_mix_nothing(build_engine):
+    models = [random_model(seed=number) for number in range(2)]
+    references = [Reference(model) for model in models]
+    states = [[(n, t.clone()) for n, t in model.state_dict().items()] for model in models]
+    probe = SamplingParams(max_tokens=6, temperature=0)
+
+    async def client(engine, number, completions, last):
+        turn = 0
+        while engine.version < last:
+            params = SamplingParams(max_tokens=5 + turn % 9, seed=turn)
+            prompt = prompt_of(4 + number * 5, seed=number)
+            completions.append((prompt, params, await engine.generate(prompt, params)))
+            turn += 1
+
+    async def main(in_flight):
+        engine, completions = build_engine(random_model(seed=0)), []
+        clients = [
+            asyncio.create_task(client(engine, number, completions, 20)) for number in range(8)
+        ]
+        for version in range(1, 21):
+            before = len(completions)
+            while len(completions) < before + 2:
+                await asyncio.sleep(0.001)
+            await engine.update_weights(states[version % 2], version, in_flight=in_flight)
+            after = await engine.generate(prompt_of(40), probe)
+            assert after.versions == [(version, 6)]
+            references[version % 2].check(prompt_of(40), after, probe)
+        await asyncio.gather(*clients)
+        return completions
+
+    for in_flight in (False, True):
+        completions = run(main(in_flight))
+        assert len(completions) >= 40
+        for prompt, params, completion in completions:
+            assert len(completion.ids) == params.max_tokens
+            runs = completion.versions
+            assert in_flight or len(runs) == 1
+            assert sum(count for _, count in runs) == len(completion.ids)
+            tables = [reference.logprobs(prompt, completion.ids, 1.0) for reference in references]
+            owners = [version % 2 for version, count in runs for _ in range(count)]
+            expected = [
+                tables[owner][place, token].item()
+                for place, (owner, token) in enumerate(zip(owners, completion.ids, strict=True))
+            ]
+            assert completion.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_sleeping_engine_wakes_for_a_request_and_for_weights(build_engine):
+    model, other = random_model(seed=0), random_model(seed=1)
+    old, new = Reference(model), Reference(other)
+
+    async def main():
+        engine = build_engine(random_model(seed=0))
+        await engine.generate(prompt_of(40), PLAIN, session="s")
+        await engine.sleep()
+        old.check(prompt_of(40), await engine.generate(prompt_of(40), PLAIN, session="s"), PLAIN)
+        await engine.sleep()
+        await engine.sleep()
+        await engine.update_weights(other.state_dict().items(), 1)
+        new.check(prompt_of(40), await engine.generate(prompt_of(40), PLAIN, session="s"), PLAIN)
+        await engine.wake()
+
+    run(main())
 
 
 def test_incomplete_or_unknown_weights_are_refused_and_change_nothing(build_engine):
@@ -281,6 +370,8 @@ def test_a_tied_head_may_be_left_out(build_engine):
 
 
 def test_a_turn_reuses_what_its_session_computed(build_engine):
+    unit = build_engine.unit
+
     async def main():
         engine = build_engine(random_model())
         prompt = prompt_of(40)
@@ -288,16 +379,47 @@ def test_a_turn_reuses_what_its_session_computed(build_engine):
         assert first.cached_tokens == 0
         prompt = prompt + first.ids + [1, 2, 3]
         second = await engine.generate(prompt, PLAIN, session="s")
-        assert second.cached_tokens == 40 + 11  # the last sampled token was never fed
+        cached = (40 + 11) // unit * unit  # the last sampled token was never fed
+        assert second.cached_tokens == cached
         stats = engine.stats
-        assert (stats.prompt_tokens, stats.cached_tokens) == (95, 51)
+        assert (stats.prompt_tokens, stats.cached_tokens) == (95, cached)
         assert (stats.sampled_tokens, stats.requests) == (24, 2)
-        assert stats.computed_tokens == 40 + 11 + 4 + 11
+        assert stats.requested_tokens == (40 + 11) + (55 + 11)
+        assert stats.computed_tokens == stats.requested_tokens - cached
         assert stats.steps == 24
         assert stats.busy_seconds > 0
         engine.release("s")
 
     run(main())
+
+
+def test_branches_reuse_the_prompt_and_the_turns_of_their_parent(build_engine):
+    unit = build_engine.unit
+    model = random_model()
+    reference = Reference(model)
+
+    async def main():
+        engine = build_engine(model)
+        prompt = prompt_of(70)
+        parent = await engine.generate(prompt, SamplingParams(max_tokens=60, seed=0), session="p")
+        inside, after = prompt + parent.ids[:30], prompt + parent.ids + prompt_of(9, seed=1)
+        before = engine.stats.cached_tokens
+        branches = [
+            (start, await engine.generate(start, PLAIN, session=f"{number}-{len(start)}"))
+            for start in (inside, after)
+            for number in range(3)
+        ]
+        return before, branches, engine.stats.cached_tokens
+
+    before, branches, cached = run(main())
+    expected = 0
+    for number, (start, branch) in enumerate(branches):
+        reference.check(start, branch, PLAIN)
+        # The first of three branches finds the parent's tokens, the others all but the last one.
+        known = len(start) - (10 if number == 3 else 1)
+        assert branch.cached_tokens == known // unit * unit
+        expected += branch.cached_tokens
+    assert cached - before == expected
 
 
 def test_256_requests_at_once_all_complete_correctly(build_engine):
@@ -345,4 +467,4 @@ def test_one_engine_serves_several_event_loops_in_turn(build_engine):
     first = run(engine.generate(prompt, PLAIN, session="s"))
     second = run(engine.generate(prompt, PLAIN, session="s"))
     assert first.ids == second.ids
-    assert second.cached_tokens == 11
+    assert second.cached_tokens == 11 // build_engine.unit * build_engine.unit

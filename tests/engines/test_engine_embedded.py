@@ -14,7 +14,7 @@ from agentrl.engines.embedded.cache import Match, SequenceCache
 from agentrl.engines.embedded.store import KVShape
 from agentrl.errors import ConfigError, EngineError
 
-TOKEN_BYTES = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads, width, float32
+TOKEN_BYTES = 2 * 2 * 2 * 32 * 4  # keys and values, layers, heads, width, float32
 
 
 async def group(engine, prompt, size=8, max_tokens=6):

@@ -11,7 +11,7 @@ from engine_samples import VOCABULARY, Reference, random_model, run
 from agentrl.engines import SamplingParams
 from agentrl.engines.embedded import EmbeddedEngine
 
-TOKEN_BYTES = 2 * 2 * 2 * 8 * 4
+TOKEN_BYTES = 2 * 2 * 2 * 32 * 4
 
 
 async def episode(engine, draw, prompts, reference, finished):
@@ -66,7 +66,7 @@ def test_random_traffic_gives_what_a_plain_forward_gives(seed):
                 draw.choice(tasks).cancel()
             if draw.random() < 0.08 and engine.version < 3:
                 version = engine.version + 1
-                await engine.update_weights(states[version % 2].items(), version)
+                await engine.update_weights(states[version % 2].items(), version, in_flight=True)
         results = await asyncio.gather(*tasks, return_exceptions=True)
         broken = [
             result

@@ -20,6 +20,7 @@ from agentrl.engines.embedded.sampler import Draw, sample, uniforms
 from agentrl.engines.embedded.scheduler import Scheduler
 from agentrl.engines.embedded.stopping import Decoder, StopStrings
 from agentrl.engines.embedded.store import KVShape
+from agentrl.engines.gate import Gate
 from agentrl.engines.prompts import check_prompt
 from agentrl.engines.weights import load_weights
 from agentrl.errors import ConfigError, EngineError
@@ -86,6 +87,7 @@ class EmbeddedEngine:
         self._seeds = itertools.count(seed << 32)
         self._task: asyncio.Task[None] | None = None
         self._interrupted_training = False
+        self._gate = Gate()
         self._closed = False
 
     @property
@@ -101,6 +103,11 @@ class EmbeddedEngine:
     @property
     def temperature_rules(self) -> bool:
         """Whether `SamplingParams.temperature_rule` is followed."""
+        return True
+
+    @property
+    def shares_weights(self) -> bool:
+        """True: the model is the learner's."""
         return True
 
     @property
@@ -120,40 +127,57 @@ class EmbeddedEngine:
             ContextOverflow: the prompt is not shorter than `max_context`.
             EngineError: the engine failed or was closed.
         """
-        request = self._request(list(prompt_ids), params, session)
-        self._scheduler.submit(request)
-        self._start()
-        try:
-            return await request.future
-        except asyncio.CancelledError:
-            self._scheduler.finish(request)
-            raise
+        async with self._gate.request():
+            request = self._request(list(prompt_ids), params, session)
+            self._scheduler.submit(request)
+            self._start()
+            try:
+                return await request.future
+            except asyncio.CancelledError:
+                self._scheduler.finish(request)
+                raise
 
     def release(self, session: str) -> None:
         """Say that no further call will come for `session`."""
         self._cache.release(session)
 
     async def update_weights(
-        self, weights: Iterable[tuple[str, Tensor]] | None, version: int
+        self,
+        weights: Iterable[tuple[str, Tensor]] | None,
+        version: int,
+        *,
+        in_flight: bool = False,
     ) -> None:
         """Use new weights from now on; drops every cached key and value.
 
-        Running requests go on with the new weights: their tokens are computed anew, and
-        `Completion.versions` says which token came from which version.
-
         Args:
-            weights: the complete state dict, or None if the learner changed the model in place.
+            weights: the complete state dict, or None if the learner changed the model in place;
+                then running requests go on in any case.
             version: of the new weights.
+            in_flight: running requests go on with the new weights: their tokens are computed anew,
+                and `Completion.versions` says which token came from which version.  By default
+                they end with the old ones first.
 
         Raises:
             ConfigError: a name is unknown or missing or a shape differs; nothing is changed.
             EngineError: the engine was closed.
         """
         self._check_open()
-        if weights is not None:
-            load_weights(self._model, weights)
-        self._scheduler.restart()
-        self._version = version
+        async with self._gate.update(in_flight=in_flight or weights is None):
+            if weights is not None:
+                load_weights(self._model, weights)
+            self._scheduler.restart()
+            self._version = version
+
+    async def sleep(self) -> None:
+        """Give back the memory of the caches; the next request takes it again."""
+        self._check_open()
+        async with self._gate.update(in_flight=False):
+            self._scheduler.restart()
+            self._cache.free()
+
+    async def wake(self) -> None:
+        """Nothing to do."""
 
     async def close(self) -> None:
         """Free everything; running requests fail with `EngineError`."""

@@ -101,6 +101,11 @@ class OpenAIEngine:
         return False
 
     @property
+    def shares_weights(self) -> bool:
+        """False: the weights are the server's."""
+        return False
+
+    @property
     def stats(self) -> EngineStats:
         """Counters since the engine was made, from what the server says it computed."""
         return self._stats
@@ -195,7 +200,11 @@ class OpenAIEngine:
         """Nothing to free here; the server drops what it does not need."""
 
     async def update_weights(
-        self, weights: Iterable[tuple[str, torch.Tensor]] | None, version: int
+        self,
+        weights: Iterable[tuple[str, torch.Tensor]] | None,
+        version: int,
+        *,
+        in_flight: bool = False,
     ) -> None:
         """Accept that nothing has changed.
 
@@ -205,8 +214,14 @@ class OpenAIEngine:
         if weights is not None or version != self.version:
             raise ConfigError(
                 "An OpenAI-compatible server keeps its own weights, so a policy cannot be trained "
-                "with it; use the embedded engine for training."
+                "with it; train with the embedded engine or vLLM (`agentrl serve-vllm`)."
             )
+
+    async def sleep(self) -> None:
+        """Nothing to do: the memory is the server's."""
+
+    async def wake(self) -> None:
+        """Nothing to do."""
 
     async def close(self) -> None:
         """Close the connections; running requests fail."""

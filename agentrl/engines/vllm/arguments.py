@@ -71,6 +71,10 @@ def engine_arguments(
         arguments["kv_cache_memory_bytes"] = cache_bytes
     if features.cpu:
         arguments |= {"block_size": _CPU_BLOCK, "enforce_eager": True}
+        # A prompt computed in parts takes a seeded draw back, which generators on the CPU cannot:
+        # vLLM 0.32 ends with "CPU Generator does not use offset".
+        whole = max(max_batch_tokens, max_context)
+        arguments |= {"enable_chunked_prefill": False, "max_num_batched_tokens": whole}
     else:
         arguments["enable_sleep_mode"] = True
     if lora_rank:

@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 from agentrl.engines.base import Completion, EngineStats, SamplingParams, StopKind, check_sampling
 from agentrl.engines.vllm.arguments import sampling_arguments
 from agentrl.engines.vllm.backend import Adapter, Answer, Backend, Request
+from agentrl.engines.gate import Gate
 from agentrl.engines.prompts import check_prompt
 from agentrl.engines.vllm.notes import Note, Notes
 from agentrl.engines.vllm.transfer import WeightTransfer
@@ -64,9 +66,9 @@ class VLLMEngine:
         self._numbers = itertools.count()
         self._version = 0
         self._adapter: Adapter | None = None
-        self._running: dict[str, asyncio.Future[None]] = {}
+        self._gate = Gate(timeout)
+        self._busy_with = 0
         self._busy_since = 0.0
-        self._updating: asyncio.Future[None] | None = None
         self._asleep = False
         self._failure: str | None = None
         self._closed = False
@@ -100,10 +102,8 @@ class VLLMEngine:
         """
         stats, counters = self._stats, self._backend.counters
         stats.steps, stats.sampled_tokens = counters.steps, counters.sampled_tokens
-        if self._running:
-            now = time.monotonic()
-            stats.busy_seconds += now - self._busy_since
-            self._busy_since = now
+        if self._busy_with:
+            self._add_busy()
         return stats
 
     @property
@@ -131,15 +131,11 @@ class VLLMEngine:
                 "use `sampling.stop_ids`."
             )
         number = next(self._numbers)
-        while self._updating is not None:
-            await asyncio.shield(self._updating)
-        self._check_usable()
-        request = self._request(tokens, params, number)
-        self._enter(request.tag)
-        try:
-            return await self._sample(request)
-        finally:
-            self._leave(request.tag)
+        async with self._gate.request():
+            await self.wake()
+            self._check_usable()
+            with self._busy():
+                return await self._sample(self._request(tokens, params, number))
 
     def release(self, session: str) -> None:
         """Nothing to free here; vLLM drops what it does not need."""
@@ -195,11 +191,11 @@ class VLLMEngine:
         await self._within(self._backend.add_adapter(new), "load the adapters")
         self._version, self._adapter = version, new
         if old is not None and old.version != version:
-            await self._drained()
+            await self._gate.drained()
             await self._backend.remove_adapter(old)
 
     async def sleep(self) -> None:
-        """Give back the accelerator's memory until `wake` or new weights; requests wait.
+        """Give back the accelerator's memory until `wake`, new weights or the next request.
 
         Raises:
             EngineError: requests are running, and do not end in time.
@@ -207,9 +203,9 @@ class VLLMEngine:
         if self._asleep:
             return
         self._check_usable()
-        await self._drained()
-        await self._within(self._backend.sleep(), "sleep")
-        self._asleep = True
+        async with self._gate.update(in_flight=False):
+            await self._within(self._backend.sleep(), "sleep")
+            self._asleep = True
 
     async def wake(self) -> None:
         """Take the memory again."""
@@ -289,50 +285,41 @@ class VLLMEngine:
         stats.requested_tokens += prompt + sampled - 1
         stats.computed_tokens += prompt + sampled - 1 - completion.cached_tokens
 
-    # -- what is running -------------------------------------------------------------------------
-
-    def _enter(self, tag: str) -> None:
-        if not self._running:
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Count the time in which vLLM has anything to do."""
+        if not self._busy_with:
             self._busy_since = time.monotonic()
-        self._running[tag] = asyncio.get_running_loop().create_future()
+        self._busy_with += 1
+        try:
+            yield
+        finally:
+            self._busy_with -= 1
+            if not self._busy_with:
+                self._add_busy()
 
-    def _leave(self, tag: str) -> None:
-        self._running.pop(tag).set_result(None)
-        if not self._running:
-            self._stats.busy_seconds += time.monotonic() - self._busy_since
+    def _add_busy(self) -> None:
+        now = time.monotonic()
+        self._stats.busy_seconds += now - self._busy_since
+        self._busy_since = now
 
-    async def _drained(self) -> None:
-        """Wait until the requests that are running now have ended."""
-        if not self._running:
-            return
-        _, left = await asyncio.wait(list(self._running.values()), timeout=self._timeout)
-        if left:
-            raise EngineError(
-                f"{len(left)} requests were still running after {self._timeout:g} s; they must end "
-                "before the weights change. Raise `engine.vllm.timeout`, or ask for `in_flight`."
-            )
+    # -- changes ---------------------------------------------------------------------------------
 
     async def _change(self, work: Coroutine[Any, Any, None], version: int, in_flight: bool) -> None:
         """Let `work` change the weights while nothing is sampled and what comes waits."""
-        while self._updating is not None:
-            await asyncio.shield(self._updating)
-        self._updating = asyncio.get_running_loop().create_future()
         try:
-            if not in_flight:
-                await self._drained()
-            await self.wake()
-            await self._within(self._backend.pause(), "pause")
-            self._failure = (
-                f"New weights (version {version}) did not arrive; update the weights again, or "
-                "build a new engine."
-            )
-            await self._within(work, "take over the new weights")
-            self._version, self._adapter, self._failure = version, None, None
-            await self._within(self._backend.resume(), "go on")
+            async with self._gate.update(in_flight=in_flight):
+                await self.wake()
+                await self._within(self._backend.pause(), "pause")
+                self._failure = (
+                    f"New weights (version {version}) did not arrive; update the weights again, or "
+                    "build a new engine."
+                )
+                await self._within(work, "take over the new weights")
+                self._version, self._adapter, self._failure = version, None, None
+                await self._within(self._backend.resume(), "go on")
         finally:
             work.close()  # where it was not begun
-            self._updating.set_result(None)
-            self._updating = None
 
     def _check_open(self) -> None:
         if self._closed:

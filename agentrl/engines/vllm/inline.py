@@ -6,6 +6,7 @@ import asyncio
 import os
 import queue
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -193,16 +194,18 @@ class Inline:
             outputs = self._engine.step()
         except Exception as error:  # vLLM's state is unknown from here on
             self._failure = f"vLLM failed: {type(error).__name__}: {error}"
-            self._fail(self._failure)
+            self._fail(self._failure, error)
             return
         for output in outputs:
             if output.finished and (future := self._running.pop(output.request_id, None)):
                 future.set_result(answer_of(output))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, cause: Exception | None = None) -> None:
         running, self._running = self._running, {}
         for future in running.values():
-            future.set_exception(EngineError(reason))
+            failure = EngineError(reason)
+            failure.__cause__ = cause
+            future.set_exception(failure)
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error
@@ -236,7 +239,9 @@ def _alone() -> Iterator[None]:
     state = torch.get_rng_state()
     os.environ[_SWITCH] = "0"
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # vLLM looks at every name of torch, the old ones too
+            yield
     finally:
         torch.set_num_threads = set_threads  # vLLM replaces it on the CPU
         torch.set_rng_state(state)

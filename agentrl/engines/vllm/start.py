@@ -18,6 +18,7 @@ from agentrl.engines.vllm.features import detect
 from agentrl.engines.vllm.settings import VLLMSettings
 from agentrl.engines.vllm.transfer import Direct, ProcessTransfer, shared_folder
 from agentrl.engines.weights import Expected
+from agentrl.models.load import quiet
 
 
 def start(
@@ -103,7 +104,8 @@ def _written(model: nn.Module, tokenizer: Any) -> Path:
     """Write a model for vLLM to read, and return the folder."""
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     folder = Path(tempfile.mkdtemp(prefix="agentrl-model-", dir=shared_folder(size)))
-    model.save_pretrained(folder)  # type: ignore[operator]
+    with quiet():
+        model.save_pretrained(folder)  # type: ignore[operator]
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     return folder
