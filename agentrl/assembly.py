@@ -16,8 +16,10 @@ from agentrl.algorithms.slots import RunFacts
 from agentrl.algorithms.strategies.strategy import SizedStrategy, for_budget
 from agentrl.config.panels import build_panel
 from agentrl.config.schema import RunConfig
+from agentrl.engines import vllm
 from agentrl.engines.base import Engine, SamplingParams, TemperatureRule, check_sampling
 from agentrl.engines.embedded import EmbeddedEngine
+from agentrl.engines.vllm.features import detect as detect_vllm
 from agentrl.envs import prompts
 from agentrl.envs.base import Prompt, TextEnv
 from agentrl.errors import AgentRLError, ConfigError
@@ -86,7 +88,7 @@ def check(config: RunConfig, env_class: type[TextEnv]) -> None:
     Raises:
         UnknownNameError: there is no such algorithm, option or prompt.
         ConfigError: an option, the context mode or the device is wrong.
-        MissingExtraError: the package that adapters need is not installed.
+        MissingExtraError: the package that adapters or the engine need is not installed.
     """
     algorithm = build_algorithm(config)
     algorithm.check_run(run_facts(config, algorithm))
@@ -96,6 +98,8 @@ def check(config: RunConfig, env_class: type[TextEnv]) -> None:
     _check_carried(config, group_size(config, algorithm))
     context_of(config, prompt_of(config, env_class))
     device_of(config)
+    if config.engine.kind == "vllm":
+        detect_vllm()
     if config.model.lora is not None:
         lora.require_peft()
 
@@ -222,14 +226,42 @@ def small_model(config: RunConfig, texts: Iterable[str]) -> tuple[nn.Module, Any
     return model.to(device_of(config)), tokenizer
 
 
-def build_engine(config: RunConfig, model: nn.Module, tokenizer: Any) -> EmbeddedEngine:
-    """Build the inference engine over the learner's own weights."""
+def build_engine(
+    config: RunConfig, model: nn.Module, tokenizer: Any, source: str | Path | None = None
+) -> Engine:
+    """Build the inference engine: over the learner's own weights, or with a copy of them.
+
+    Args:
+        config: the whole configuration.
+        model: what the learner trains.
+        tokenizer: of the model.
+        source: where the weights of the model (without adapters) were loaded from, if they have not
+            changed since; saves writing them once more for vLLM.
+
+    Raises:
+        MissingExtraError: the engine's package is not installed.
+        EngineError: it does not start.
+    """
+    settings = config.engine
+    cache_bytes = int(settings.cache_gib * 2**30)
+    max_context = config.model.max_context or None
+    if settings.kind == "vllm":
+        return vllm.start(
+            model if source is None else source,
+            tokenizer,
+            settings=settings.vllm,
+            dtype=DTYPES[config.model.dtype],
+            max_context=max_context,
+            max_batch_tokens=settings.max_batch_tokens,
+            cache_bytes=cache_bytes,
+            lora_rank=0 if config.model.lora is None else config.model.lora.rank,
+        )
     return EmbeddedEngine(
         model,
         tokenizer,
-        max_batch_tokens=config.engine.max_batch_tokens,
-        cache_bytes=int(config.engine.cache_gib * 2**30),
-        max_context=config.model.max_context or None,
+        max_batch_tokens=settings.max_batch_tokens,
+        cache_bytes=cache_bytes,
+        max_context=max_context,
     )
 
 

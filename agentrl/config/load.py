@@ -14,6 +14,10 @@ from agentrl.config.schema import RunConfig
 from agentrl.errors import ConfigError
 
 
+SHORT = {"engine": "kind", "algorithm": "name"}
+"""Sections whose main setting may stand for them: `engine=vllm` is `engine.kind=vllm`."""
+
+
 def load_config(path: str | Path | None, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a configuration file and apply `key.subkey=value` overrides.
 
@@ -37,7 +41,15 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{str(path)!r} must hold a mapping of settings.")
-    return data
+    return _written_out(data)
+
+
+def _written_out(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with every section as a mapping."""
+    return {
+        key: {SHORT[key]: value} if key in SHORT and isinstance(value, str) else value
+        for key, value in data.items()
+    }
 
 
 def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
@@ -54,7 +66,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"The value of override {item!r} is not valid YAML.") from error
         for part in reversed(key.split(".")):
             value = {part: value}
-        data = merge(data, value)
+        data = merge(data, _written_out(value))
     return data
 
 

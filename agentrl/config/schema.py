@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agentrl.engines.vllm.settings import VLLMSettings
 from agentrl.errors import ConfigError
 from agentrl.learner.settings import LearnerSettings
 
@@ -84,19 +85,28 @@ class EngineConfig:
     """How completions are sampled.
 
     Attributes:
-        kind: `embedded` runs inside the learner's process and shares its weights.
+        kind: `embedded` runs inside the learner's process and shares its weights; `vllm` (extra
+            `vllm`) has a copy of them, which is renewed after every update.
         max_batch_tokens: most tokens in one forward pass.
-        cache_gib: memory for cached keys and values, in GiB.
+        cache_gib: memory for cached keys and values, in GiB; 0 leaves it to vLLM
+            (`engine.vllm.gpu_memory`).
+        sleep: the engine gives its memory back while the learner computes, so that both can use one
+            GPU.
+        vllm: how vLLM is run.
     """
 
-    kind: Literal["embedded"] = "embedded"
+    kind: Literal["embedded", "vllm"] = "embedded"
     max_batch_tokens: int = 2048
     cache_gib: float = 2.0
+    sleep: bool = False
+    vllm: VLLMSettings = field(default_factory=VLLMSettings)
 
     def __post_init__(self) -> None:
         value = self.max_batch_tokens
         require(value >= 16, "engine.max_batch_tokens", value, "an integer >= 16")
-        require(self.cache_gib > 0, "engine.cache_gib", self.cache_gib, "a number > 0")
+        least = "a number >= 0" if self.kind == "vllm" else "a number > 0"
+        ok = self.cache_gib > 0 or (self.kind == "vllm" and self.cache_gib == 0)
+        require(ok, "engine.cache_gib", self.cache_gib, least)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from agentrl.learner import Learner
 from agentrl.rollout.scheduler import RolloutScheduler
 from agentrl.rollout.workers import EnvPool
 from agentrl.training.progress import Progress
+from agentrl.training.publishing import Publisher
 from agentrl.training.warmup import collect_texts
 
 
@@ -27,6 +29,7 @@ class Parts:
         model: the trained model.
         tokenizer: its tokenizer.
         engine: samples from the model.
+        publisher: brings the model's weights to the engine.
         learner: trains the model.
         scheduler: plays episodes.
     """
@@ -34,6 +37,7 @@ class Parts:
     model: nn.Module
     tokenizer: Any
     engine: Engine
+    publisher: Publisher
     learner: Learner
     scheduler: RolloutScheduler
 
@@ -50,13 +54,17 @@ async def build_parts(
     model, tokenizer = await _model(config, env_class, panels, pool, checkpoint, progress)
     count = sum(parameter.numel() for parameter in model.parameters())
     progress.say(f"Model: {count:,} parameters, {len(tokenizer)} tokens")
-    engine = assembly.build_engine(config, model, tokenizer)
+    # Adapters are sent on their own, so that the weights below them never change.
+    unchanged = checkpoint is None or config.model.lora is not None
+    source = config.model.path if unchanged else None
+    engine = await asyncio.to_thread(assembly.build_engine, config, model, tokenizer, source)
+    publisher = Publisher(model, engine, assembly.DTYPES[config.model.dtype])
     learner = assembly.build_learner(config, model, tokenizer)
     if checkpoint is not None:
         learner.load_state_dict(checkpoint.state["learner"])
-        await engine.update_weights(None, checkpoint.step)
+        await publisher.publish(checkpoint.step)
     scheduler = assembly.build_scheduler(config, env_class, pool, tokenizer, engine.max_context)
-    return Parts(model, tokenizer, engine, learner, scheduler)
+    return Parts(model, tokenizer, engine, publisher, learner, scheduler)
 
 
 async def _model(

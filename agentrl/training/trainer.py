@@ -188,7 +188,7 @@ class Trainer:
                 self._config.seed,
                 self._progress,
             )
-            await parts.engine.update_weights(None, 0)
+            await parts.publisher.publish(0)
         with self._progress.phase("Scoring the policy before training"):
             values = await self.evaluations.run(0)
         log.write(0, values)
@@ -205,11 +205,13 @@ class Trainer:
         times.append(time.perf_counter())
         values = collected.metrics()
         values |= engine_metrics(before, self._parts.engine.stats, times[1] - times[0])
+        if self._config.engine.sleep:
+            await self._parts.engine.sleep()
         report = self._parts.learner.update(collected.forest)
         if self._memory is not None:
             remember(self._memory, collected.sampled)
         values |= {f"learner/{name}": value for name, value in report.items()}
-        await self._parts.engine.update_weights(None, step)
+        await self._parts.publisher.publish(step)
         times.append(time.perf_counter())
         if self.evaluations.due(step):
             values |= await self.evaluations.run(step)

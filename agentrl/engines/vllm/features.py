@@ -94,6 +94,28 @@ def detect() -> Features:
     )
 
 
+def check_heads(features: Features, width: int) -> None:
+    """Refuse attention heads that vLLM would fail on with the first request.
+
+    Args:
+        features: of the installed vLLM.
+        width: of a head.
+
+    Raises:
+        ConfigError: vLLM has no attention of this width on the CPU.
+    """
+    if not features.cpu:
+        return  # there vLLM chooses among several kernels, and says itself when none fits
+    attention = importlib.import_module("vllm.v1.attention.backends.cpu_attn").CPUAttentionBackend
+    offered = attention.get_supported_head_sizes()
+    if width not in offered:
+        raise ConfigError(
+            f"The model's attention heads are {width} wide; vLLM on the CPU has kernels for "
+            f"{', '.join(map(str, offered))}. Choose `model.heads` so that `model.hidden_size` / "
+            "`model.heads` is one of them, or `engine.kind=embedded`."
+        )
+
+
 def _fields(module: str, name: str) -> frozenset[str]:
     cls = getattr(importlib.import_module(module), name)
     return frozenset(inspect.signature(cls).parameters)

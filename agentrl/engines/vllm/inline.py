@@ -186,7 +186,7 @@ class Inline:
             self._running[request.tag] = future
 
     def _abort(self, tag: str) -> None:
-        if self._running.pop(tag, None) is not None:
+        if self._running.pop(tag, None) is not None and self._failure is None:
             self._engine.abort_request([tag])
 
     def _step(self) -> None:

@@ -14,7 +14,7 @@ from transformers import AutoConfig, PretrainedConfig
 from agentrl.engines.vllm.arguments import engine_arguments
 from agentrl.engines.vllm.backend import Backend
 from agentrl.engines.vllm.engine import VLLMEngine
-from agentrl.engines.vllm.features import detect
+from agentrl.engines.vllm.features import check_heads, detect
 from agentrl.engines.vllm.settings import VLLMSettings
 from agentrl.engines.vllm.transfer import Direct, ProcessTransfer, shared_folder
 from agentrl.engines.weights import Expected
@@ -60,6 +60,7 @@ def start(
         config = AutoConfig.from_pretrained(name)
         expected = Expected.of_config(config)
     try:
+        check_heads(features, _head_width(config))
         context = max_context or int(config.max_position_embeddings)
         arguments = engine_arguments(
             features,
@@ -88,6 +89,11 @@ def start(
         exact_entropy=settings.entropy == "exact",
         timeout=settings.timeout,
     )
+
+
+def _head_width(config: PretrainedConfig) -> int:
+    width = getattr(config, "head_dim", None)
+    return int(width or config.hidden_size // config.num_attention_heads)
 
 
 def _backend(settings: VLLMSettings, arguments: dict[str, Any]) -> Backend:
