@@ -98,7 +98,7 @@ def check(config: RunConfig, env_class: type[TextEnv]) -> None:
     _check_carried(config, group_size(config, algorithm))
     context_of(config, prompt_of(config, env_class))
     device_of(config)
-    if config.engine.kind == "vllm":
+    if config.engine.kind == "vllm" and config.engine.vllm.url is None:
         detect_vllm()
     if config.model.lora is not None:
         lora.require_peft()

@@ -20,6 +20,7 @@ COMMANDS = {
     "analyse": "say what a run shows about its method, with tables and plots",
     "play": "play an environment yourself",
     "serve-search": "serve a search index, or a web search, to all workers of a run",
+    "serve-vllm": "serve a model with vLLM, its weights renewed by a run elsewhere",
     "data": "say how to get the data of an environment, and check them",
     "envs": "list the registered environments, or check one",
     "algorithms": "list the algorithms, or the settings of one",

@@ -17,7 +17,7 @@ from agentrl.learner import Learner
 from agentrl.rollout.scheduler import RolloutScheduler
 from agentrl.rollout.workers import EnvPool
 from agentrl.training.progress import Progress
-from agentrl.training.publishing import Publisher
+from agentrl.publishing import Publisher
 from agentrl.training.warmup import collect_texts
 
 
@@ -63,6 +63,8 @@ async def build_parts(
     if checkpoint is not None:
         learner.load_state_dict(checkpoint.state["learner"])
         await publisher.publish(checkpoint.step)
+    elif not engine.shares_weights:
+        await publisher.publish(0)  # a server has other weights; and engine and learner must agree
     scheduler = assembly.build_scheduler(config, env_class, pool, tokenizer, engine.max_context)
     return Parts(model, tokenizer, engine, publisher, learner, scheduler)
 

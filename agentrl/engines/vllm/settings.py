@@ -57,3 +57,8 @@ class VLLMSettings:
                 f"`engine.vllm.placement` is {self.placement!r} and `engine.vllm.url` is "
                 f"{self.url!r}; a server needs its url, and nothing else takes one."
             )
+        if self.placement == "server" and self.entropy != "exact":
+            raise ConfigError(
+                "`engine.vllm.entropy` is 'bound'; a server started by `agentrl serve-vllm` gives "
+                "exact entropies."
+            )

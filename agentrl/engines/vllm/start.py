@@ -15,9 +15,11 @@ from agentrl.engines.vllm.arguments import engine_arguments
 from agentrl.engines.vllm.backend import Backend
 from agentrl.engines.vllm.engine import VLLMEngine
 from agentrl.engines.vllm.features import check_heads, detect
+from agentrl.engines.vllm.server import Server
 from agentrl.engines.vllm.settings import VLLMSettings
 from agentrl.engines.vllm.transfer import Direct, ProcessTransfer, shared_folder
 from agentrl.engines.weights import Expected
+from agentrl.errors import AgentRLError, EngineError
 from agentrl.models.load import quiet
 
 
@@ -32,10 +34,11 @@ def start(
     cache_bytes: int = 2 << 30,
     lora_rank: int = 0,
 ) -> VLLMEngine:
-    """Start vLLM in this process or beside it; blocks until the model is loaded.
+    """Start vLLM in this process or beside it, or connect to a server; blocks until it is ready.
 
     Args:
-        model: a Hugging Face causal LM, of which vLLM gets a copy; or its directory or hub id.
+        model: a Hugging Face causal LM, of which vLLM gets a copy; or its directory or hub id.  A
+            server has weights of its own until the first update.
         tokenizer: needed for stop strings only.
         settings: how vLLM runs.
         dtype: of vLLM's weights and arithmetic.
@@ -47,36 +50,31 @@ def start(
     Raises:
         MissingExtraError: vLLM is not installed.
         ConfigError: this vLLM lacks something, or a setting is wrong.
-        EngineError: vLLM did not start.
+        EngineError: vLLM did not start, or the server does not answer.
     """
     settings = settings or VLLMSettings()
-    features = detect()
-    folder = None
     if isinstance(model, nn.Module):
-        config, folder = model.config, _written(model, tokenizer)
-        expected, name = Expected(model), str(folder)
+        config, expected = model.config, Expected(model)
     else:
-        name = str(model)
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(str(model))
         expected = Expected.of_config(config)
-    try:
-        check_heads(features, _head_width(config))
-        context = max_context or int(config.max_position_embeddings)
-        arguments = engine_arguments(
-            features,
+    context = max_context or int(config.max_position_embeddings)
+    backend: Backend
+    if settings.url is not None:
+        backend = server = Server(settings.url, seconds=settings.timeout)
+        context = min(context, server.max_context)
+    else:
+        backend = _launched(
+            model,
+            tokenizer,
             settings,
-            model=name,
-            tokenizer=tokenizer is not None,
+            head_width=head_width(config),
             dtype=str(dtype).removeprefix("torch."),
             max_context=context,
             max_batch_tokens=max_batch_tokens,
             cache_bytes=cache_bytes,
             lora_rank=lora_rank,
         )
-        backend = _backend(settings, arguments)
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
     inline = settings.placement == "inline"
     return VLLMEngine(
         backend,
@@ -91,19 +89,49 @@ def start(
     )
 
 
-def _head_width(config: PretrainedConfig) -> int:
-    width = getattr(config, "head_dim", None)
-    return int(width or config.hidden_size // config.num_attention_heads)
+def _launched(
+    model: nn.Module | str | Path,
+    tokenizer: Any,
+    settings: VLLMSettings,
+    *,
+    head_width: int,
+    **arguments: Any,
+) -> Backend:
+    """Start a vLLM of our own."""
+    features = detect()
+    check_heads(features, head_width)
+    folder = _written(model, tokenizer) if isinstance(model, nn.Module) else None
+    try:
+        wanted = engine_arguments(
+            features,
+            settings,
+            model=str(model if folder is None else folder),
+            tokenizer=tokenizer is not None,
+            **arguments,
+        )
+        return _started(settings, wanted)
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _backend(settings: VLLMSettings, arguments: dict[str, Any]) -> Backend:
-    if settings.placement == "inline":
-        from agentrl.engines.vllm.inline import Inline
-
-        return Inline(arguments)
+def _started(settings: VLLMSettings, arguments: dict[str, Any]) -> Backend:
+    from agentrl.engines.vllm.inline import Inline
     from agentrl.engines.vllm.process import Process
 
-    return Process(arguments)
+    kind = Inline if settings.placement == "inline" else Process
+    try:
+        return kind(arguments)
+    except AgentRLError:
+        raise
+    except Exception as error:  # vLLM lets errors of many libraries through
+        raise EngineError(f"vLLM did not start: {type(error).__name__}: {error}") from error
+
+
+def head_width(config: PretrainedConfig) -> int:
+    """Return the width of an attention head."""
+    width = getattr(config, "head_dim", None)
+    return int(width or config.hidden_size // config.num_attention_heads)
 
 
 def _written(model: nn.Module, tokenizer: Any) -> Path:
