@@ -59,7 +59,7 @@ class MismatchReport:
         sound_BT = counted_BT & finite_BT
         held_BT = x_BT.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
         ratio_BT = held_BT.exp()
-        inside_BT = finite_BT & (ratio_BT >= RATIO_LOW) & (ratio_BT <= RATIO_HIGH)
+        inside_BT = (ratio_BT >= RATIO_LOW) & (ratio_BT <= RATIO_HIGH)  # False for NaN
         self._parts.append(
             {
                 "mismatch/mean": Metric.mean(x_BT.abs(), sound_BT),
