@@ -16,6 +16,7 @@ from agentrl.algorithms.slots import RunFacts
 from agentrl.algorithms.strategies.strategy import SizedStrategy, for_budget
 from agentrl.config.panels import build_panel
 from agentrl.config.schema import RunConfig
+from agentrl.correction import Correction, corrected
 from agentrl.engines import vllm
 from agentrl.engines.base import Engine, SamplingParams, TemperatureRule, check_sampling
 from agentrl.engines.embedded import EmbeddedEngine
@@ -124,12 +125,17 @@ def prepare_tasks(env_class: type[TextEnv], panel: TaskPanel) -> None:
 
 
 def build_algorithm(config: RunConfig) -> Algorithm:
-    """Look up the algorithm and apply its options.
+    """Look up the algorithm, apply its options and the correction for the engine.
 
     Raises:
         UnknownNameError: there is no such algorithm or option.
-        ConfigError: an option has a wrong type or value.
+        ConfigError: an option has a wrong type or value, or the algorithm takes no correction.
     """
+    return correction_of(config).algorithm
+
+
+def correction_of(config: RunConfig) -> Correction:
+    """Return the algorithm of `build_algorithm`, with what corrects for the engine, and why."""
     name, options = config.algorithm.name, config.algorithm.options
     defaults = algorithms.settings(name)
     for key, value in options.items():
@@ -138,9 +144,9 @@ def build_algorithm(config: RunConfig) -> Algorithm:
         if number and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ConfigError(f"`algorithm.options.{key}` is {value!r}; it must be a number.")
     try:
-        algorithm = algorithms.get(name, **options)
-        budget = config.rollout.group_size or None
-        return replace(algorithm, rollout=for_budget(algorithm.rollout, budget))
+        found = corrected(name, options, config.engine)
+        strategy = for_budget(found.algorithm.rollout, config.rollout.group_size or None)
+        return replace(found, algorithm=replace(found.algorithm, rollout=strategy))
     except AgentRLError:
         raise
     except (TypeError, ValueError) as error:

@@ -37,6 +37,9 @@ class Batch:
             rows in `window` mode, ordered in time by their turns.
         returns_B: sum of the episode's rewards, shaped.
         turns_BT: integer turn of each token, -1 at padding.
+        versions_BT: integer version of the policy that sampled each token, -1 at padding and where
+            it is not known.
+        version: of the weights that the update begins with; None where nobody counts.
         rewards_BT: reward credited to single tokens (the last token of each turn); its row sums
             over an episode's rows equal `returns_B` before shaping.
         truncated_B: bool; the episode was cut by a limit rather than ended by the environment.
@@ -76,6 +79,8 @@ class Batch:
     episodes_B: Tensor
     returns_B: Tensor
     turns_BT: Tensor
+    versions_BT: Tensor | None = None
+    version: int | None = None
     rewards_BT: Tensor | None = None
     truncated_B: Tensor | None = None
     outcomes_B: Tensor | None = None

@@ -30,7 +30,10 @@ def run(args: argparse.Namespace) -> int:
     if args.print_config:
         import yaml
 
+        from agentrl.assembly import correction_of
+
         print(yaml.safe_dump(to_plain(config), sort_keys=False), end="")
+        print(f"# {correction_of(config)}")
         return 0
     from agentrl.training import train
 

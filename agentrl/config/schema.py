@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agentrl.algorithms.behaviour.presets import PRESETS
 from agentrl.engines.vllm.settings import VLLMSettings
-from agentrl.errors import ConfigError
+from agentrl.errors import ConfigError, unknown_name
 from agentrl.learner.settings import LearnerSettings
+
+AUTO = "auto"
 
 
 def require(ok: bool, name: str, value: object, accepted: str) -> None:
@@ -92,6 +95,13 @@ class EngineConfig:
             (`engine.vllm.gpu_memory`).
         sleep: the engine gives its memory back while the learner computes, so that both can use one
             GPU.
+        correction: weights that correct for the difference between the engine's policy and the
+            learner's: `auto` (none where the engine shares the learner's weights, else
+            `token-tis`, unless the algorithm has its own or takes none), `none`, `token-tis`,
+            `sequence-tis`, `geometric-tis`, `icepop`, `sequence-mis`, `geometric-mis` or
+            `rejection`.
+        mismatch_alarm: KL divergence of engine and learner (k3, nats per token) above which a step
+            raises an alarm; 0 raises none, null takes 1e-6 for float32 and 1e-2 for bfloat16.
         vllm: how vLLM is run.
     """
 
@@ -99,6 +109,8 @@ class EngineConfig:
     max_batch_tokens: int = 2048
     cache_gib: float = 2.0
     sleep: bool = False
+    correction: str = AUTO
+    mismatch_alarm: float | None = None
     vllm: VLLMSettings = field(default_factory=VLLMSettings)
 
     def __post_init__(self) -> None:
@@ -107,6 +119,16 @@ class EngineConfig:
         least = "a number >= 0" if self.kind == "vllm" else "a number > 0"
         ok = self.cache_gib > 0 or (self.kind == "vllm" and self.cache_gib == 0)
         require(ok, "engine.cache_gib", self.cache_gib, least)
+        if self.correction not in (AUTO, *PRESETS):
+            raise unknown_name("correction", self.correction, (AUTO, *PRESETS))
+        limit = self.mismatch_alarm
+        ok = limit is None or limit >= 0
+        require(ok, "engine.mismatch_alarm", limit, "a number of nats >= 0, or null")
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether the engine computes with the learner's weights, in the same arithmetic."""
+        return self.kind == "embedded"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,11 +25,12 @@ from agentrl.errors import ConfigError
 from agentrl.learner.compatibility import check_model, enable_checkpointing
 from agentrl.learner.forward import forward
 from agentrl.learner.measure import Measure
+from agentrl.learner.mismatch import MismatchReport, comparable
 from agentrl.learner.old_policy import with_copies
 from agentrl.learner.optimizer import Optimizer
 from agentrl.learner.packing import split_by_tree
 from agentrl.learner.replay import Replayed, RowReplay, scalars
-from agentrl.learner.reports import merge, mismatch, sizes
+from agentrl.learner.reports import merge, sizes
 from agentrl.learner.rows import Rows, rows
 from agentrl.learner.settings import LearnerSettings
 from agentrl.models.attention import install
@@ -118,21 +119,21 @@ class Learner:
         """Optimiser steps of reinforcement learning made so far."""
         return self._optimizer.steps
 
-    def update(self, forest: Forest) -> dict[str, float]:
+    def update(self, forest: Forest, *, version: int | None = None) -> dict[str, float]:
         """Learn from one rollout.
 
         Args:
             forest: what was sampled; failed episodes are ignored.
+            version: of the weights as they are now, in the engine's count; tokens of other
+                versions are *stale*.  None takes all tokens for fresh ones.
 
         Returns:
             Metrics of the algorithm and: `grad_norm`, `learning_rate`, `updates` made, `skipped`
             ones, `rows`, `tokens/trained`, `tokens/unique` and `tokens/separate` (forwarded, and
-            what that would have been without sharing), `entropy`, `mismatch/mean` and
-            `mismatch/max` (absolute difference between the log-probs of engine and learner before
-            the first optimiser step, nats), `seconds`.  With `Algorithm.replay` also `replay/...`:
-            `rows` trained again, their `loss` before the factor `weight`, `tokens`, `updates` made
-            on them (the schedule does not count these), rows now `stored` and `useful`, and the
-            `baseline`.
+            what that would have been without sharing), `entropy`, `mismatch/...` (see
+            `MismatchReport`), `seconds`.  With `Algorithm.replay` also `replay/...`: `rows` trained
+            again, their `loss` before the factor `weight`, `tokens`, `updates` made on them (the
+            schedule does not count these), rows now `stored` and `useful`, and the `baseline`.
 
         Raises:
             TrainingDiverged: too many updates in a row were not finite.
@@ -144,7 +145,7 @@ class Learner:
             self._updates += 1
             return {"rows": 0.0, "updates": 0.0, "seconds": time.perf_counter() - start}
         self.model.train(self.settings.gradient_checkpointing)
-        algorithm, batch = self._estimate(found)
+        algorithm, batch = self._estimate(found, version)
         replayed = None
         if self._replay is not None:
             replayed = self._replay.select(self._updates, self._order)
@@ -166,10 +167,10 @@ class Learner:
         """Return the algorithm as the controllers have it for the next update."""
         return controllers.apply(self._controllers, self.algorithm)
 
-    def _estimate(self, found: Rows) -> tuple[Algorithm, Batch]:
+    def _estimate(self, found: Rows, version: int | None) -> tuple[Algorithm, Batch]:
         """Return the algorithm of this update, and the batch with advantages."""
         batch = found.batch.mapped(lambda tensor: tensor.to(self._device))
-        batch.step, batch.steps = self._updates, self._total_updates
+        batch.step, batch.steps, batch.version = self._updates, self._total_updates, version
         batch.token_text = self._token_text
         also = controllers.requires(self._controllers)
         batch = self._measure.before(self.current_algorithm(), found, batch, also)
@@ -315,7 +316,8 @@ class Learner:
         normaliser = Normaliser.of(mask_BT, self._max_row_tokens)
         if algorithm.stat_scope == "mini":
             prepared = self._prepare(algorithm, found, batch, chosen)
-        parts, worst = [], 0.0
+        parts, apart = [], MismatchReport()
+        compares = first and replay_weight is None and comparable(algorithm)
         for micro in self._measure.micro_batches(found, chosen):
             part = self._measure.current(algorithm, micro, batch)
             loss = policy_loss(
@@ -326,14 +328,10 @@ class Learner:
             parts.append(loss.metrics | sizes(micro, part.valid_BT))
             if self._replay is not None and replay_weight is None:
                 self._replay.collect(part)
-            if first:
-                gap_BT = mismatch(part)
-                parts.append({"mismatch/mean": Metric.mean(gap_BT, part.valid_BT)})
-                worst = max(worst, float(gap_BT.max()))
+            if compares:
+                apart.add(part)
         merged = metrics.combine(parts)
-        report = metrics.report(merged)
-        if first:
-            report["mismatch/max"] = worst
+        report = metrics.report(merged) | apart.numbers()
         total = merged["loss"].total
         if replay_weight is not None:
             return report | self._optimizer.step(total, counts=False)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from agentrl.algorithms import Batch, Stat
+from agentrl.algorithms.behaviour.weights import sampled_as_trained
 from agentrl.algorithms.memory.replay import Replay
 from agentrl.algorithms.memory.replay_buffer import (
     Entry,
@@ -124,6 +125,7 @@ class RowReplay:
                 trees[row.tree],
                 nodes,
                 self._old[index][:count].clone(),
+                self._rollout_logprobs(batch, index)[:count].clone(),
                 batch.turns_BT[index, :count].clone(),
             )
             entries.append(
@@ -135,6 +137,12 @@ class RowReplay:
                 )
             )
         return entries
+
+    def _rollout_logprobs(self, batch: Batch, index: int) -> Tensor:
+        """Return those of a row [T]; the old ones where the engine's are not to be corrected."""
+        if Stat.ROLLOUT_LOGPROBS in batch.stats and sampled_as_trained(batch)[index]:
+            return batch.stat(Stat.ROLLOUT_LOGPROBS)[index]
+        return self._old[index]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the buffer as numbers, strings and tensors."""
@@ -167,6 +175,7 @@ def _rows(entries: Sequence[Entry[StoredRow]], step: int) -> Rows:
     count_B = torch.arange(len(stored))
     ids = [[i for node in row.nodes for i in row.tree.nodes[node].ids] for row in stored]
     old_BT = _pad([row.old_logprobs_T for row in stored], batch_first=True)
+    rollout_BT = _pad([row.rollout_logprobs_T for row in stored], batch_first=True)
     batch = Batch(
         mask_BT=_pad([entry.mask_T for entry in entries], batch_first=True),
         groups_B=torch.tensor([row.tree for row in index]),
@@ -176,7 +185,7 @@ def _rows(entries: Sequence[Entry[StoredRow]], step: int) -> Rows:
         ids_BT=_pad([torch.tensor(row) for row in ids], batch_first=True),
         index_B=count_B,
         step=step,
-        stats={Stat.OLD_LOGPROBS: old_BT},
+        stats={Stat.OLD_LOGPROBS: old_BT, Stat.ROLLOUT_LOGPROBS: rollout_BT},
         advantages_BT=_pad([entry.advantages_T for entry in entries], batch_first=True),
     )
     return Rows(trees, index, batch)

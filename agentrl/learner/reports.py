@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from agentrl.algorithms import Batch, Metric, Stat
+from agentrl.algorithms import Metric
 from agentrl.learner.packing import MicroBatch
 
 _ADDED = ("tokens/trained", "tokens/unique", "tokens/separate", "tokens/effective", "skipped")
@@ -21,20 +21,6 @@ def sizes(micro: MicroBatch, valid_BT: Tensor) -> dict[str, Metric]:
         "tokens/separate": torch.tensor(micro.separate_tokens),
     }
     return {name: Metric.sum(count) for name, count in counts.items()}
-
-
-def mismatch(batch: Batch) -> Tensor:
-    """Return |learner's log-prob - engine's log-prob| [B, T] in nats.
-
-    It is 0 where masked, unknown, or sampled at another temperature on purpose.
-    """
-    if Stat.ROLLOUT_LOGPROBS not in batch.stats:
-        return torch.zeros_like(batch.mask_BT)
-    gap_BT = batch.stat(Stat.LOGPROBS).detach() - batch.stat(Stat.ROLLOUT_LOGPROBS)
-    gap_BT = torch.where(batch.valid_BT, gap_BT.abs(), 0.0)
-    if batch.sources_B is None:
-        return gap_BT
-    return torch.where(batch.sources_B.unsqueeze(-1) == 0, gap_BT, 0.0)
 
 
 def merge(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -122,6 +122,7 @@ def _batch(trees: Sequence[Tree], index: Sequence[Row], episodes: Sequence[int])
         episodes_B=torch.tensor(episodes, dtype=torch.long),
         returns_B=torch.tensor([end.reward for end in ends], dtype=torch.float32),
         turns_BT=_pad([_join([n.turn] * len(n.ids) for n in nodes) for nodes in spans], -1).long(),
+        versions_BT=_pad([_join(map(_versions, nodes)) for nodes in spans], -1, torch.long),
         rewards_BT=_pad(_rewards(index, spans, ends)),
         truncated_B=torch.tensor([end.stop in _TRUNCATIONS for end in ends], dtype=torch.bool),
         ids_BT=_pad([_join(n.ids for n in nodes) for nodes in spans], 0, torch.long),
@@ -188,6 +189,12 @@ def _with_ends(nodes: Sequence[Node]) -> list[tuple[Node, Node]]:
         goes_on = bool(pairs) and node.continues(pairs[-1][0])
         pairs.append((node, pairs[-1][1] if goes_on else node))
     return pairs[::-1]
+
+
+def _versions(node: Node) -> list[int]:
+    """Return the policy version of each token; -1 where the engine named none."""
+    known = [version for version, count in node.versions for _ in range(count)]
+    return known or [-1] * len(node.ids)
 
 
 def _invalid(node: Node) -> bool:

@@ -22,12 +22,15 @@ class StoredRow:
         tree: the paths of the stored rows of one tree of one update, without log-probs and texts.
         nodes: ids of the trained nodes, in path order.
         old_logprobs_T: of the sampled tokens, under the policy that the update began with.
+        rollout_logprobs_T: of the sampled tokens, as the engine reported them; equal to
+            `old_logprobs_T` where nothing is to be corrected.
         turns_T: turn of each token.
     """
 
     tree: Tree
     nodes: tuple[int, ...]
     old_logprobs_T: Tensor
+    rollout_logprobs_T: Tensor
     turns_T: Tensor
 
 
@@ -58,6 +61,7 @@ def push_state(push: Push[StoredRow]) -> dict[str, Any]:
         "mask": torch.cat([entry.mask_T for entry in push.entries]),
         "advantages": torch.cat([entry.advantages_T for entry in push.entries]),
         "old_logprobs": torch.cat([row.old_logprobs_T for row in rows]),
+        "rollout_logprobs": torch.cat([row.rollout_logprobs_T for row in rows]),
         "turns": torch.cat([row.turns_T for row in rows]),
     }
 
@@ -65,12 +69,13 @@ def push_state(push: Push[StoredRow]) -> dict[str, Any]:
 def push_of(state: Mapping[str, Any]) -> Push[StoredRow]:
     """Return the push that `push_state` was given."""
     trees = [_tree_of(tree) for tree in state["trees"]]
-    names = ("mask", "advantages", "old_logprobs", "turns")
+    names = ("mask", "advantages", "old_logprobs", "rollout_logprobs", "turns")
+    state = {"rollout_logprobs": state["old_logprobs"], **state}  # earlier versions kept none
     tensors = [torch.split(state[name].cpu(), state["lengths"]) for name in names]
     columns = zip(state["tree"], state["nodes"], state["rewards"], *tensors, strict=True)
     entries = []
-    for tree, nodes, reward, mask_T, advantages_T, old_T, turns_T in columns:
-        stored = StoredRow(trees[tree], tuple(nodes), old_T.clone(), turns_T.clone())
+    for tree, nodes, reward, mask_T, advantages_T, *kept in columns:
+        stored = StoredRow(trees[tree], tuple(nodes), *(values_T.clone() for values_T in kept))
         entries.append(Entry(reward, mask_T.clone(), advantages_T.clone(), stored))
     return Push(state["step"], tuple(entries))
 

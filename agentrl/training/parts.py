@@ -54,6 +54,7 @@ async def build_parts(
     model, tokenizer = await _model(config, env_class, panels, pool, checkpoint, progress)
     count = sum(parameter.numel() for parameter in model.parameters())
     progress.say(f"Model: {count:,} parameters, {len(tokenizer)} tokens")
+    progress.say(str(assembly.correction_of(config)))
     # Adapters are sent on their own, so that the weights below them never change.
     unchanged = checkpoint is None or config.model.lora is not None
     source = config.model.path if unchanged else None

@@ -27,6 +27,20 @@ PLOTS: Sequence[tuple[str, Mapping[str, str]]] = (
     ("Gradient norm", {"learner/grad_norm": "before clipping"}),
     ("Seconds per step", {"time/rollout": "rollout", "time/update": "update"}),
 )
+MISMATCH_PLOTS: Sequence[tuple[str, Mapping[str, str]]] = (
+    (
+        "Engine against learner (nats)",
+        {"learner/mismatch/k3": "KL divergence k3 per token"},
+    ),
+    (
+        "Engine against learner (tokens)",
+        {
+            "learner/mismatch/outside": "share with ratio outside [0.9, 1.1]",
+            "learner/mismatch/stale_tokens": "share of older weights",
+        },
+    ),
+)
+"""Left out where nothing was compared."""
 
 DRAWN_TREES = 6
 STYLE = """
@@ -71,6 +85,8 @@ def write_report(
     """
     heading = html.escape(title)
     trees = [tree for tree in trees if tree.counted()]
+    compared = any("learner/mismatch/outside" in line for line in metrics)
+    plots = (*PLOTS, *MISMATCH_PLOTS) if compared else PLOTS
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -78,7 +94,7 @@ def write_report(
         _scores(summary),
         "<h2>Curves over training steps</h2>",
         '<div class="plots">',
-        *(_figure(name, series, metrics) for name, series in PLOTS),
+        *(_figure(name, series, metrics) for name, series in plots),
         "</div>",
         "<h2>What the agent saw and said after training</h2>",
         "<p>First episode of each task; what the agent wrote is blue.</p>",

@@ -41,6 +41,10 @@ a checkpoint brings its own model.
 """
 
 
+SHAPES_THE_RESULT = ("engine.correction",)
+"""Exceptions: settings of those groups that say what is learned."""
+
+
 def check_resumable(checkpoint: Checkpoint, config: RunConfig, panels: Panels) -> None:
     """Check that going on gives what the run was started for.
 
@@ -91,7 +95,8 @@ def _check_prompt(checkpoint: Checkpoint, config: RunConfig) -> None:
 
 
 def _may_change(name: str) -> bool:
-    return any(name == free or name.startswith(free + ".") for free in MAY_CHANGE)
+    free = any(name == free or name.startswith(free + ".") for free in MAY_CHANGE)
+    return free and name not in SHAPES_THE_RESULT
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from agentrl.config import RunConfig
 from agentrl.storage import read_forest
 from agentrl.training.evaluations import Scores
 from agentrl.training.metrics import read_metrics
+from agentrl.training.mismatch_alarm import alarm_steps
 from agentrl.training.progress import Progress
 from agentrl.training.report import write_report
 from agentrl.training.run_directory import RunDirectory
@@ -31,6 +32,8 @@ def conclude(
 ) -> dict[str, Any]:
     """Write `report.html` and `summary.json`; return the summary.
 
+    It is that of `summarise`, with `mismatch_alarms`: how many steps raised the alarm.
+
     Args:
         config: the whole configuration.
         files: the run directory.
@@ -42,13 +45,17 @@ def conclude(
         progress: told where the report is.
     """
     summary = summarise(config, success, panel_hashes, prompt_id, seconds)
+    metrics = read_metrics(files.metrics)
+    alarms = alarm_steps(metrics)
+    if alarms is not None:
+        summary["mismatch_alarms"] = alarms
     played = files.evaluation(config.steps, "heldout")
     if not played.exists():  # an environment without held-out tasks
         played = files.evaluation(config.steps, "train")
     write_report(
         files.report,
         title=f"AgentRL run {files.path.name}",
-        metrics=read_metrics(files.metrics),
+        metrics=metrics,
         summary=summary,
         trees=examples(read_forest(played).trees) if played.exists() else [],
         sampled=newest_rollouts(files),

@@ -21,6 +21,7 @@ from agentrl.training.collection import Collector
 from agentrl.training.engine_metrics import engine_metrics
 from agentrl.training.evaluations import Evaluations
 from agentrl.training.metrics import MetricsLog
+from agentrl.training.mismatch_alarm import MismatchAlarm
 from agentrl.training.parts import Parts, build_parts
 from agentrl.training.progress import Progress
 from agentrl.training.prompts import prompting_of, remember
@@ -143,6 +144,7 @@ class Trainer:
         self._store = CheckpointStore(files.checkpoints, config.checkpoint.keep)
         self._cursor = TaskCursor(panels.train, seed_of(config.seed, "tasks"))
         self._collector = Collector(config, parts, self._cursor, files, self._memory)
+        self._alarm = MismatchAlarm(config, progress.say)
         self._started = started
         self._seconds_before = 0.0
 
@@ -207,10 +209,11 @@ class Trainer:
         values |= engine_metrics(before, self._parts.engine.stats, times[1] - times[0])
         if self._config.engine.sleep:
             await self._parts.engine.sleep()
-        report = self._parts.learner.update(collected.forest)
+        report = self._parts.learner.update(collected.forest, version=step - 1)
         if self._memory is not None:
             remember(self._memory, collected.sampled)
         values |= {f"learner/{name}": value for name, value in report.items()}
+        values |= self._alarm.watch(step, values)
         await self._parts.publisher.publish(step)
         times.append(time.perf_counter())
         if self.evaluations.due(step):

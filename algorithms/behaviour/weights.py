@@ -7,6 +7,9 @@ change the normaliser.  Bounds are always bounds of w itself.
     truncate  min(w, cap)                   TIS
     mask      w inside [floor, cap] else 0  IcePop (token), MIS (sequence)
 
+Where nothing can be said, w = 1: a log-prob that is no number (as in TRL), and rows that were
+sampled at another temperature on purpose, which weights would undo.
+
 Source: verl-project/verl:verl/trainer/ppo/rollout_corr_helper.py; huggingface/trl has the same
 four members, inclusionAI/AReaL uses the row's geometric mean at sequence level (`level="mean"`).
 """
@@ -30,10 +33,21 @@ from agentrl.errors import ConfigError
 MISMATCH = frozenset({Stat.OLD_LOGPROBS, Stat.ROLLOUT_LOGPROBS})
 
 
+def sampled_as_trained(batch: Batch) -> Tensor:
+    """Return bool [B, 1]: False for rows sampled at another temperature on purpose."""
+    if batch.sources_B is None:
+        return torch.ones_like(batch.valid_BT[:, :1])
+    return (batch.sources_B == 0).unsqueeze(-1)
+
+
 def mismatch(batch: Batch) -> Tensor:
-    """Return x = l_old - l_rollout [B, T], 0 at masked positions."""
-    delta_BT = batch.stat(Stat.OLD_LOGPROBS) - batch.stat(Stat.ROLLOUT_LOGPROBS)
-    return masked.fill(delta_BT.detach(), batch.valid_BT)
+    """Return x = l_old - l_rollout [B, T], 0 where masked, no number, or other on purpose.
+
+    Infinite values become +-`LOG_RATIO_LIMIT`, so that sums over a row stay numbers.
+    """
+    delta_BT = (batch.stat(Stat.OLD_LOGPROBS) - batch.stat(Stat.ROLLOUT_LOGPROBS)).detach()
+    delta_BT = delta_BT.nan_to_num(0.0, posinf=LOG_RATIO_LIMIT, neginf=-LOG_RATIO_LIMIT)
+    return masked.fill(delta_BT, batch.valid_BT & sampled_as_trained(batch))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

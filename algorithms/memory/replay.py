@@ -40,8 +40,8 @@ class Replay:
     """Settings of a replay buffer and of the loss on what it gives back.
 
     The loss of replayed rows is that of the algorithm with their recalibrated advantages, the
-    log-probs of the time they were sampled as old ones, `token_weights` in place of the
-    algorithm's, no KL, and the factor `warmup_weight`.
+    log-probs of the time they were sampled as old ones and as the engine's (for `behaviour`),
+    `token_weights` in place of the algorithm's, no KL, and the factor `warmup_weight`.
 
     Attributes:
         buffer_rows: the buffer is used once more than `ready_factor` times as many rows have a
@@ -125,7 +125,6 @@ class Replay:
             sample_filters=(),
             late_transforms=(),
             token_weights=self.token_weights,
-            behaviour=(),
             regularisers=bonus,
             controllers=(),
             replay=None,
@@ -141,7 +140,11 @@ class Replay:
         return ReplayBuffer(self)
 
 
-_KNOWN = frozenset({Stat.LOGPROBS, Stat.OLD_LOGPROBS, Stat.ENTROPY, Stat.ENTROPY_GRAD})
+_KNOWN = frozenset(
+    {
+        Stat.LOGPROBS, Stat.OLD_LOGPROBS, Stat.ROLLOUT_LOGPROBS, Stat.ENTROPY, Stat.ENTROPY_GRAD,
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

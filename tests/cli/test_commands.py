@@ -42,6 +42,7 @@ def test_the_effective_configuration_is_valid_and_complete(run_agentrl, tmp_path
     assert status == 0
     (tmp_path / "again.yaml").write_text(output)
     assert load_config(tmp_path / "again.yaml") == load_config(path, ["steps=7"])
+    assert output.splitlines()[-1].startswith("# Correction for the engine: none (the embedded ")
     assert yaml.safe_load(output)["rollout"]["group_size"] == TINY["rollout"]["group_size"]
     assert not (tmp_path / "run").exists()
 

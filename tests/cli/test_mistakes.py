@@ -111,6 +111,7 @@ def test_going_on_with_another_panel(fails, unfinished: Path):
         ("learner.learning_rate=0.5", "`learner.learning_rate` is 0.5, but the unfinished run"),
         ("algorithm.name=rloo", "`algorithm.name` is 'rloo'"),
         ("rollout.group_size=2", "was started with 4"),
+        ("engine.correction=token-tis", "was started with 'auto'"),
         ("steps=1", "has done 4 steps"),
     ],
 )

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from agentrl.algorithms import get, names
+from agentrl.algorithms import Algorithm, get, names
+from agentrl.assembly import build_algorithm
+from agentrl.config import AlgorithmConfig, EngineConfig, RunConfig
 from agentrl.learner import Learner, LearnerSettings
 from agentrl.tree import Forest, Writer
 from tests.algorithms.small import SMALL
@@ -38,11 +40,11 @@ def agent_forest(seed: int) -> Forest:
     return forest
 
 
-def make(name: str, model: Any, **settings: Any) -> Learner:
+def make(name: str, model: Any, algorithm: Algorithm | None = None, **settings: Any) -> Learner:
     options = {"learning_rate": 1e-3, "updates_per_step": 2} | settings
     return Learner(
         model,
-        get(name, **SMALL.get(name, {})),
+        algorithm or get(name, **SMALL.get(name, {})),
         LearnerSettings(**options),
         total_updates=6,
         token_text=lambda token: f" word{token}",
@@ -69,6 +71,21 @@ def test_micro_batches_do_not_change_what_is_learned(name: str) -> None:
         results.append(parameters(model))
     assert not torch.equal(results[0], parameters(tiny_model()))
     torch.testing.assert_close(results[0], results[1], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_default_correction_trains_every_algorithm_that_takes_one(name: str) -> None:
+    """Engine log-probs of 0 to -3 nats against a random model: most weights are at a bound."""
+    config = RunConfig(
+        algorithm=AlgorithmConfig(name=name, options=SMALL.get(name, {})),
+        engine=EngineConfig(kind="vllm"),
+    )
+    algorithm = build_algorithm(config)
+    learner = make(name, tiny_model(), algorithm)
+    reports = [learner.update(agent_forest(seed)) for seed in range(2)]
+    assert all(math.isfinite(value) for report in reports for value in report.values())
+    means = [report["behaviour/mean"] for report in reports if "behaviour/mean" in report]
+    assert means and all((mean == pytest.approx(1)) == (not algorithm.behaviour) for mean in means)
 
 
 @pytest.mark.parametrize("name", ["empo", "ttrl", "ettrl"])

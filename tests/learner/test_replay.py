@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 import random
 from collections.abc import Callable
 from statistics import median
@@ -113,7 +114,7 @@ class PlainBuffer:
 
     def __init__(self) -> None:
         self.means: list[float] = []
-        self.rows: dict[tuple[float, ...], tuple[float, torch.Tensor]] = {}
+        self.rows: dict[tuple[float, ...], tuple[float, torch.Tensor, list[float]]] = {}
 
     def add(self, model: Any, forest: Forest) -> None:
         found = rows(forest)
@@ -130,31 +131,44 @@ class PlainBuffer:
                 lone = len(returns) == 1
                 if row.tree == number and (reward > mean or (lone and reward > 0)):
                     count = sum(len(node.ids) for node in found.spans(row))
-                    self.rows[key(found, row, reward)] = (reward, logprobs[index, :count])
+                    engine = [value for node in found.spans(row) for value in node.logprobs]
+                    old = logprobs[index, :count]
+                    self.rows[key(found, row, reward)] = (reward, old, engine)
 
-    def loss(self, model: Any, replayed: Replayed, gamma: float) -> torch.Tensor:
-        """gamma / D sum_i 1/n_i sum_t max(-A r, -A clip(r, 0.8, 1.2)), A = R - P50."""
+    def loss(self, model: Any, replayed: Replayed, gamma: float, cap: float) -> torch.Tensor:
+        """gamma / D sum_i 1/n_i sum_t w max(-A r, -A clip(r, 0.8, 1.2)), A = R - P50.
+
+        w = min(pi_old / pi_engine, cap) of the time the row was sampled; 1 for a cap of 0.
+        """
         found, total = replayed.rows, torch.zeros((), dtype=torch.float64)
         logprobs, _ = plain_stats(model, found)
         for index, row in enumerate(found.rows):
-            reward, old = self.rows[key(found, row, float(found.batch.returns_B[index]))]
+            reward, old, engine = self.rows[key(found, row, float(found.batch.returns_B[index]))]
             advantage = reward - median(self.means)
             assert advantage > 0
             terms = []
-            for now, before in zip(logprobs[index], old, strict=False):
+            for now, before, sampled in zip(logprobs[index], old, engine, strict=False):
                 ratio = (now - before).exp()
                 clipped = ratio.clamp(0.8, 1.2)
-                terms.append(torch.maximum(-advantage * ratio, -advantage * clipped))
+                weight = min(math.exp(float(before) - sampled), cap) if cap else 1.0
+                terms.append(weight * torch.maximum(-advantage * ratio, -advantage * clipped))
             total = total + sum(terms) / len(terms)
         return gamma * total / len(found.rows)
 
 
 @pytest.mark.parametrize("layout", ["full", "window"])
-@pytest.mark.parametrize("budget", [50, 10_000])
+@pytest.mark.parametrize(("budget", "cap"), [(50, 0.0), (10_000, 0.0), (50, 2.0)])
 def test_replay_steps_equal_a_plain_loop(
-    layout: str, budget: int, chosen: list[Replayed], replay_steps: Any
+    layout: str, budget: int, cap: float, chosen: list[Replayed], replay_steps: Any
 ) -> None:
-    learner = make(tiny_model(), microbatch_tokens=budget)
+    algorithm = get(
+        "spear",
+        **BARE,
+        buffer_rows=4,
+        replay_warmup_steps=4,
+        behaviour="token-tis" if cap else "none",
+    )
+    learner = make(tiny_model(), algorithm, microbatch_tokens=budget)
     plain, steps, losses = PlainBuffer(), replay_steps(learner), []
     gammas = [(1 - c) / 2 for c in (1.0, 0.5**0.5, 0.0, -(0.5**0.5))]
     for seed, gamma in enumerate(gammas):
@@ -164,7 +178,7 @@ def test_replay_steps_equal_a_plain_loop(
         if report["replay/rows"]:
             gradient, model = steps[-1]
             model.zero_grad()
-            loss = plain.loss(model, chosen[-1], gamma)
+            loss = plain.loss(model, chosen[-1], gamma, cap)
             loss.backward()
             value = float(loss.detach())
             assert relative(gradient, gradients(model)) < 1e-6  # advantages are float32
@@ -266,6 +280,23 @@ def same(ours: Any, theirs: Any) -> None:
             same(one, other)
     else:
         assert ours == theirs
+
+
+def test_a_buffer_saved_without_the_engines_log_probs_is_read() -> None:
+    algorithm = get("spear", **BARE, buffer_rows=4, behaviour="token-tis")
+    learner = make(tiny_model(), algorithm)
+    learner.update(forest_of("window", 0))
+    state = learner.state_dict()
+    for push in state["replay"]["pushes"]:
+        del push["rollout_logprobs"]
+    again = make(tiny_model(), algorithm)
+    again.load_state_dict(state)
+    assert again._replay is not None
+    entries = again._replay.buffer.entries()
+    assert entries
+    for entry in entries:  # no correction
+        stored = entry.payload
+        assert torch.equal(stored.rollout_logprobs_T, stored.old_logprobs_T)
 
 
 def test_rows_older_than_tolerated_are_not_replayed() -> None:
