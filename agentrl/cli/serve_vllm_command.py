@@ -13,8 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--max-context", type=int, help="default: what the model was built for")
     parser.add_argument("--max-batch-tokens", type=int, default=2048, help="default 2048")
-    parser.add_argument("--cache-gib", type=float, default=0.0, help="default: what --gpu-memory leaves")
-    parser.add_argument("--gpu-memory", type=float, default=0.9, help="share of a GPU (default 0.9)")
+    parser.add_argument(
+        "--cache-gib", type=float, default=0.0, help="default: what --gpu-memory leaves"
+    )
+    parser.add_argument(
+        "--gpu-memory", type=float, default=0.9, help="share of a GPU (default 0.9)"
+    )
     parser.add_argument("--tensor-parallel", type=int, default=1, help="GPUs for one copy")
     parser.add_argument("--lora-rank", type=int, default=0, help="of a run that trains adapters")
     parser.add_argument(

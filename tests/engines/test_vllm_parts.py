@@ -38,9 +38,7 @@ def arguments(features=GPU, options=None, **settings):
         "max_batch_tokens": 512,
         "cache_bytes": 1 << 20,
     }
-    return engine_arguments(
-        features, VLLMSettings(options=options or {}), **{**values, **settings}
-    )
+    return engine_arguments(features, VLLMSettings(options=options or {}), **{**values, **settings})
 
 
 def test_records_are_by_place_and_the_last_note_counts():

@@ -80,7 +80,9 @@ def kill_all(pid):
 
 def engine_processes():
     children = psutil.Process().children(recursive=True)
-    return [child for child in children if "EngineCore" in " ".join([child.name(), *child.cmdline()])]
+    return [
+        child for child in children if "EngineCore" in " ".join([child.name(), *child.cmdline()])
+    ]
 
 
 async def follows(engine, transfer_runs=3):
@@ -197,9 +199,7 @@ def test_a_failed_update_stops_sampling_until_one_arrives(process):
         run(process.generate(prompt_of(5), PLAIN))
     process._transfer = working
     run(process.update_weights(state.items(), 0))
-    Reference(random_model()).check(
-        prompt_of(5), run(process.generate(prompt_of(5), PLAIN)), PLAIN
-    )
+    Reference(random_model()).check(prompt_of(5), run(process.generate(prompt_of(5), PLAIN)), PLAIN)
 
 
 def test_the_death_of_a_server_fails_what_runs_within_the_deadline(server):

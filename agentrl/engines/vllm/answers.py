@@ -53,9 +53,7 @@ class CountingLogger:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
 
-    def record(
-        self, scheduler_stats: Any, iteration_stats: Any, *_: object, **__: object
-    ) -> None:
+    def record(self, scheduler_stats: Any, iteration_stats: Any, *_: object, **__: object) -> None:
         """Add what one forward pass did."""
         counters = self._counters
         if iteration_stats is not None:

@@ -128,7 +128,9 @@ class Server:
         try:
             answer = await self._control.request(method, url, json=body, headers=self._headers())
         except httpx.HTTPError as error:
-            raise EngineError(f"{url} does not answer ({type(error).__name__}: {error}).") from error
+            raise EngineError(
+                f"{url} does not answer ({type(error).__name__}: {error})."
+            ) from error
         if not answer.is_success:
             said = " ".join(answer.text.split())[:300]
             raise EngineError(f"{url} answered with status {answer.status_code}: {said}")

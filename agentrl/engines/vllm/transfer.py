@@ -158,7 +158,9 @@ async def shares_files(backend: Backend) -> bool:
     path = shared_folder(0) / f"agentrl-probe-{content}"
     try:
         path.write_text(content, encoding="utf-8")
-        return all(answer["same"] for answer in await backend.call("agentrl_sees", str(path), content))
+        return all(
+            answer["same"] for answer in await backend.call("agentrl_sees", str(path), content)
+        )
     finally:
         path.unlink(missing_ok=True)
 
