@@ -36,7 +36,7 @@ train: setup  ## train the quickstart agent (less than five minutes on two cores
 	$(BIN)/agentrl train configs/quickstart.yaml $(ARGS)
 
 test: extras  ## the test suite (about eleven minutes on two cores)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not gpu" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not gpu" $(ARGS)
 
 check: extras  ## format, lint and types
 	$(BIN)/ruff format --check .
