@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
-from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from agentrl.models.tiny import build_model, build_tokenizer
 from tests.training.fixtures import finished_run, quiet_console, run_agentrl
+
+if TYPE_CHECKING:  # whoever hands out the tests to processes needs neither, and waits for no import
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 __all__ = ["finished_run", "quiet_console", "run_agentrl"]
 
-# Tests run beside each other on few cores: time says nothing, and one thread each is fastest.
-torch.set_num_threads(1)
+# Tests run beside each other on few cores: time says nothing.
 settings.register_profile(
     "agentrl", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -38,15 +38,26 @@ TEXTS = [
 ] * 4
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_each() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level BPE trained here; the same for every test, so do not change it."""
+    from agentrl.models.tiny import build_tokenizer
+
     return build_tokenizer(TEXTS, vocab_size=400)
 
 
 @pytest.fixture
 def tiny_model(tiny_tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
     """A random decoder for `tiny_tokenizer`, new for every test, in evaluation mode."""
+    from agentrl.models.tiny import build_model
+
     model = build_model(
         tiny_tokenizer, hidden_size=32, layers=2, heads=4, kv_heads=2, max_context=512
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import subprocess
@@ -20,6 +21,9 @@ GENERATION_TIMEOUT_SECONDS = 300.0
 """Longest wait for one game; the slowest seen (cooking, compiled) took 10 s on a busy core."""
 
 SUFFIX = {"facts": ".json", "prose": ".z8"}
+
+_GAMES_PER_PROCESS = {"facts": 16, "prose": 2}
+"""A generating process takes 2 s of CPU to start; a game 0.05 to 0.1 s, compiled more than 1 s."""
 
 
 def game_path(spec: GameSpec, backend: str) -> Path:
@@ -67,7 +71,8 @@ def prepare(
 
     Args:
         games: `(spec, backend)` pairs.
-        workers: processes; default the number of cores.
+        workers: processes; default the number of cores, or fewer where there are so few games that
+            starting a process takes longer than making them.
         quiet: no progress output.
 
     Returns:
@@ -86,7 +91,7 @@ def prepare(
     for pair in missing.values():
         todo.put(pair)
     errors: list[Exception] = []
-    count = min(workers or os.cpu_count() or 1, len(missing))
+    count = min(workers or _process_count(missing.values()), len(missing))
     with progress_bar("Generating games", len(missing), quiet) as advance:
         threads = [
             threading.Thread(target=_drain, args=(todo, advance, errors), daemon=True)
@@ -99,6 +104,12 @@ def prepare(
     if errors:
         raise errors[0]
     return len(missing)
+
+
+def _process_count(games: Iterable[tuple[GameSpec, str]]) -> int:
+    """Return how many processes make the games in the shortest time."""
+    worth = sum(1 / _GAMES_PER_PROCESS[backend] for _, backend in games)
+    return min(os.cpu_count() or 1, max(1, math.ceil(worth)))
 
 
 def _drain(

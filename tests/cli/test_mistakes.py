@@ -164,15 +164,20 @@ def raise_format(checkpoint: Path) -> None:
         (raise_format, "has format 99"),
     ],
 )
-def test_a_corrupt_checkpoint(fails, run_agentrl, unfinished: Path, damage, message: str):
-    broken = final_checkpoint(unfinished.parent / "run")
-    damage(broken)
+def test_a_corrupt_checkpoint(fails, unfinished: Path, damage, message: str):
+    damage(final_checkpoint(unfinished.parent / "run"))
     found = fails("train", str(unfinished))
     assert message in found
-    if "Delete" in found:  # the advice works
-        shutil.rmtree(broken)
-        status, output, _ = run_agentrl("train", str(unfinished))
-        assert status == 0 and "Going on from" in output
+    assert ("Delete" in found) == (damage is not raise_format)
+
+
+def test_a_run_goes_on_without_its_corrupt_checkpoint(fails, run_agentrl, unfinished: Path):
+    broken = final_checkpoint(unfinished.parent / "run")
+    damage_weights(broken)
+    assert f"Delete {str(broken)!r}" in fails("train", str(unfinished))
+    shutil.rmtree(broken)
+    status, output, _ = run_agentrl("train", str(unfinished))
+    assert status == 0 and "Going on from" in output
 
 
 def test_evaluating_a_corrupt_checkpoint(fails, unfinished: Path):

@@ -12,7 +12,12 @@ import urllib.request
 from pathlib import Path
 
 GENERATED = ["catalogue=generated", "style=tiny"]
-MAIN = "import sys; from agentrl.cli import main; sys.exit(main())"
+MAIN = """
+import signal, sys
+from agentrl.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+sys.exit(main())
+"""
 PLAY = [sys.executable, "-c", MAIN, "play", "WebShop", "--web", "0", "--panel", *GENERATED]
 
 

@@ -21,8 +21,7 @@ def played(path: Path) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("split", ["train", "heldout"])
-@pytest.mark.parametrize("whole_run", [True, False])
+@pytest.mark.parametrize(("split", "whole_run"), [("train", True), ("heldout", False)])
 def test_a_run_and_its_checkpoint_score_as_in_the_final_evaluation(
     run_agentrl, finished_run: Path, tmp_path: Path, split: str, whole_run: bool
 ):

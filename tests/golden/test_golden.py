@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -77,16 +76,17 @@ def test_an_empty_folder_is_not_a_success(tmp_path: Path) -> None:
     assert lines == ["0 passed, 0 failed"]
 
 
-def test_the_command_exits_with_the_outcome(tmp_path: Path) -> None:
-    _write(tmp_path, "kl.kl_penalty.good.json")
-    environment = {**os.environ, "AGENTRL_GOLDEN": str(tmp_path)}
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.golden"],
-        cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "1 passed, 0 failed"
+def test_the_command_exits_with_the_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTRL_GOLDEN", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["golden"])
+    for name, changes in (("good", {}), ("other", {"method": "unheard-of"})):
+        _write(tmp_path, f"kl.kl_penalty.{name}.json", **changes)
+        with pytest.raises(SystemExit) as end:
+            runpy.run_module("tests.golden", run_name="__main__")
+        assert end.value.code == bool(changes)
+        assert capsys.readouterr().out.splitlines()[-1] == f"1 passed, {len(changes)} failed"
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.learner.learner_samples import parameters, random_forest, tiny_model
 
 def agent_forest(seed: int) -> Forest:
     """A random forest with all that an environment tells: states, answers, success, validity."""
-    forest = random_forest(seed, trees=5, members=6)
+    forest = random_forest(seed, trees=3, members=6)
     rng = random.Random(seed)
     for tree in forest.trees:
         for node in tree.nodes:
@@ -62,7 +62,7 @@ def through_disk(state: Any) -> Any:
 @pytest.mark.parametrize("name", names())
 def test_micro_batches_do_not_change_what_is_learned(name: str) -> None:
     results = []
-    for tokens in (30, 16384):
+    for tokens in (60, 16384):
         model = tiny_model()
         learner = make(name, model, microbatch_tokens=tokens)
         reports = [learner.update(agent_forest(seed)) for seed in range(3)]

@@ -22,7 +22,7 @@ from tests.learner.branching_forests import (
 from tests.learner.learner_samples import tiny_model
 from tests.learner.tree_and_separate import compare
 
-FORESTS = [branching_forest(28), branching_forest(5)]
+FORESTS = [branching_forest(90), branching_forest(99)]
 
 
 def test_the_forests_have_every_shape_that_is_claimed() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DEADLINE_SECONDS = 300.0
+"""For one run; the longest take 15 s on a quiet machine."""
 
 
 class RunServer:
@@ -54,7 +57,12 @@ class RunServer:
 
     def _answer(self) -> Any:
         assert self.process.stdout is not None
-        return json.loads(self.process.stdout.readline())
+        watchdog = threading.Timer(DEADLINE_SECONDS, self.process.kill)
+        watchdog.start()
+        line = self.process.stdout.readline()
+        watchdog.cancel()
+        assert line, f"a run took longer than {DEADLINE_SECONDS} s, or the server died"
+        return json.loads(line)
 
     def leftovers(self, seconds: float = 5.0) -> list[int]:
         """Processes of earlier runs that are still alive after at most `seconds`."""

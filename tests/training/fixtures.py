@@ -11,9 +11,6 @@ import pytest
 from rich.console import Console
 
 from agentrl.cli import main
-from agentrl.config import load_config
-from agentrl.training import train
-from tests.training.runs import write_config
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -43,6 +40,10 @@ def run_agentrl(capsys: pytest.CaptureFixture[str]) -> Command:
 @pytest.fixture(scope="session")
 def finished_run(game_cache: None, run_folder: Path) -> Path:
     """The directory of a tiny finished run; do not change it."""
+    from agentrl.config import load_config
+    from agentrl.training import train
+    from tests.training.runs import write_config
+
     folder = run_folder / "finished"
     folder.mkdir(exist_ok=True)
     with open(folder / "lock", "w") as lock:

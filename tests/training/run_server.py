@@ -17,6 +17,7 @@ import sys
 from typing import Any
 
 import agentrl.training.trainer
+from agentrl.algorithms import names
 from agentrl.cli import main
 
 
@@ -40,6 +41,7 @@ def die_before_call(place: str, count: int) -> None:
 
 def run(request: dict[str, Any]) -> int:
     os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     with open(request["output"], "ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
@@ -50,7 +52,7 @@ def run(request: dict[str, Any]) -> int:
 
 
 def serve() -> None:
-    assert agentrl.training.trainer
+    assert agentrl.training.trainer and names()  # which imports every method
     for line in sys.stdin:
         request = json.loads(line)
         pid = os.fork()

@@ -49,6 +49,12 @@ CORRIDOR: dict[str, Any] = {
 }
 """The same on an environment that needs no preparation."""
 
+LINE: dict[str, Any] = {
+    **TINY,
+    "environment": {"id": "tests.envs.sound:broken/Sound-v0", "workers": 4},
+}
+"""The same on one that has an expert, and whose processes start faster than TextWorld's."""
+
 
 def write_config(folder: Path, settings: dict[str, Any] | None = None, **changes: Any) -> Path:
     """Write a configuration whose run lies in `folder/run`; changes are whole sections."""

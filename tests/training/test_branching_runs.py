@@ -11,7 +11,7 @@ import pytest
 from agentrl.storage import read_forest
 from agentrl.training.tree_picture import picture
 from tests.training.conftest import RunServer
-from tests.training.runs import assert_same_run, metrics, write_config
+from tests.training.runs import LINE, assert_same_run, metrics, write_config
 
 FORWARD = "agentrl.engines.embedded.engine:EmbeddedEngine._step"
 UPDATE = "agentrl.learner.learner:Learner.update"
@@ -35,10 +35,10 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
 ) -> None:
     for folder in ("whole", "killed"):
         (tmp_path / folder).mkdir()
-    config = write_config(tmp_path / "whole", algorithm=algorithm(name))
+    config = write_config(tmp_path / "whole", LINE, algorithm=algorithm(name))
     output = tmp_path / "output"
     assert server.run(["train", str(config)], output) == 0, output.read_text()
-    config = write_config(tmp_path / "killed", algorithm=algorithm(name))
+    config = write_config(tmp_path / "killed", LINE, algorithm=algorithm(name))
     for moment in ((UPDATE, 2), (FORWARD, 30)):
         assert server.run(["train", str(config)], output, moment) == -signal.SIGKILL
     assert server.run(["train", str(config)], output) == 0, output.read_text()

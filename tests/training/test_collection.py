@@ -13,7 +13,7 @@ from agentrl.config import load_config
 from agentrl.storage import read_forest
 from agentrl.training import train
 from agentrl.training.run_directory import RunDirectory
-from tests.training.runs import TINY, metrics, write_config
+from tests.training.runs import LINE, TINY, metrics, write_config
 
 STEPS = 3
 
@@ -24,7 +24,7 @@ def run(folder: Path, console: Console, name: str, **rollout: Any) -> Path:
     changes = {"steps": STEPS, "algorithm": {"name": name}, "rollout": TINY["rollout"] | rollout}
     changes["checkpoint"] = {"every": 1, "keep": 0, "rollouts_every": 1}
     changes["model"] = TINY["model"] | {"max_context": 1024}
-    train(load_config(write_config(folder, **changes)), console)
+    train(load_config(write_config(folder, LINE, **changes)), console)
     return folder / "run"
 
 

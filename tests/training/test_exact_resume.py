@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.conftest import RunServer
-from tests.training.runs import assert_same_run, metrics, write_config
+from tests.training.runs import LINE, assert_same_run, metrics, write_config
 
 UPDATE = "agentrl.learner.learner:Learner.update"
 FORWARD = "agentrl.engines.embedded.engine:EmbeddedEngine._step"
@@ -40,7 +40,7 @@ MOMENTS = {
 def reference(server: RunServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing interrupts."""
     folder = tmp_path_factory.mktemp("reference")
-    config = write_config(folder)
+    config = write_config(folder, LINE)
     assert server.run(["train", str(config)], folder / "output") == 0, (
         folder / "output"
     ).read_text()
@@ -55,7 +55,7 @@ def test_the_reference_run_learns_something(reference: Path):
 def test_a_run_killed_at_every_kind_of_moment_ends_like_one_that_was_not(
     server: RunServer, reference: Path, tmp_path: Path
 ):
-    arguments, output = ["train", str(write_config(tmp_path))], tmp_path / "output"
+    arguments, output = ["train", str(write_config(tmp_path, LINE))], tmp_path / "output"
     killed = [
         name
         for name, moment in MOMENTS.items()
@@ -73,7 +73,7 @@ def test_a_run_killed_at_random_times_ends_like_one_that_was_not(
     server: RunServer, reference: Path, tmp_path: Path, seed: int
 ):
     chance = random.Random(seed)
-    arguments, output = ["train", str(write_config(tmp_path))], tmp_path / "output"
+    arguments, output = ["train", str(write_config(tmp_path, LINE))], tmp_path / "output"
     for _ in range(4):
         pid = server.start(arguments, output)
         time.sleep(chance.uniform(0.1, 1.5))
