@@ -25,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "overrides", nargs="*", metavar="key=value", help="further engine arguments of vLLM"
     )
     parser.epilog = (
-        "A run uses it with `engine=vllm engine.vllm.placement=server engine.vllm.url=http://...`. "
-        "Whoever reaches the server can change its weights: keep it on a private network."
+        "A run uses it with `engine=vllm engine.vllm.placement=server engine.vllm.url=URL`."
     )
 
 

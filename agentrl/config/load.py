@@ -13,7 +13,6 @@ from agentrl.config.build import build
 from agentrl.config.schema import RunConfig
 from agentrl.errors import ConfigError
 
-
 SHORT = {"engine": "kind", "algorithm": "name"}
 """Sections whose main setting may stand for them: `engine=vllm` is `engine.kind=vllm`."""
 

@@ -14,10 +14,10 @@ from agentrl.config import RunConfig
 from agentrl.engines.base import Engine
 from agentrl.envs.base import TextEnv
 from agentrl.learner import Learner
+from agentrl.publishing import Publisher
 from agentrl.rollout.scheduler import RolloutScheduler
 from agentrl.rollout.workers import EnvPool
 from agentrl.training.progress import Progress
-from agentrl.publishing import Publisher
 from agentrl.training.warmup import collect_texts
 
 

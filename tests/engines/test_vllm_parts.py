@@ -18,13 +18,14 @@ from agentrl.engines.vllm.records import Records, entropies_of
 from agentrl.engines.vllm.settings import VLLMSettings
 from agentrl.errors import ConfigError, MissingExtraError, UnknownNameError
 
-NAMES = frozenset(
-    """model skip_tokenizer_init dtype max_model_len max_num_batched_tokens max_num_seqs
-    enable_prefix_caching logprobs_mode worker_extension_cls tensor_parallel_size
-    gpu_memory_utilization generation_config seed logits_processors kv_cache_memory_bytes
-    block_size enforce_eager enable_chunked_prefill enable_sleep_mode enable_lora max_lora_rank
-    max_loras swap_space""".split()
+WORDS = (
+    "model skip_tokenizer_init dtype max_model_len max_num_batched_tokens max_num_seqs "
+    "enable_prefix_caching logprobs_mode worker_extension_cls tensor_parallel_size "
+    "gpu_memory_utilization generation_config seed logits_processors kv_cache_memory_bytes "
+    "block_size enforce_eager enable_chunked_prefill enable_sleep_mode enable_lora max_lora_rank "
+    "max_loras swap_space"
 )
+NAMES = frozenset(WORDS.split())
 GPU = Features(version="9", cpu=False, engine_arguments=NAMES, sampling_arguments=frozenset())
 CPU = Features(version="9", cpu=True, engine_arguments=NAMES, sampling_arguments=frozenset())
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 _PREFIX = "agentrl-weights"
 
@@ -28,7 +30,7 @@ class Group:
 
     process_group: dist.ProcessGroup
     device: torch.device
-    store: dist.Store
+    store: Store
 
     def send(self, tensor: Tensor) -> None:
         """Send a tensor to all workers; returns when it may be changed."""
@@ -50,9 +52,9 @@ class Group:
         return tensor
 
 
-def serve(host: str, seconds: float) -> dist.TCPStore:
+def serve(host: str, seconds: float) -> TCPStore:
     """Return the store that a group of processes meets at, on a free port of this machine."""
-    return dist.TCPStore(
+    return TCPStore(
         host, 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=seconds)
     )
 
@@ -70,18 +72,19 @@ def join(
         device: a GPU for NCCL, the CPU for gloo.
         seconds: how long to wait for the others and for every tensor.
     """
-    store = dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=seconds))
+    store = TCPStore(host, port, is_master=False, timeout=timedelta(seconds=seconds))
     return enter(store, rank=rank, world=world, device=device, seconds=seconds)
 
 
-def enter(
-    store: dist.Store, *, rank: int, world: int, device: torch.device, seconds: float
-) -> Group:
+def enter(store: Store, *, rank: int, world: int, device: torch.device, seconds: float) -> Group:
     """Make the process group of one process, which meets the others at `store`."""
     timeout = timedelta(seconds=seconds)
-    prefixed = dist.PrefixStore(_PREFIX, store)
+    prefixed = PrefixStore(_PREFIX, store)
+    group: Any  # torch's classes of groups are typed as unrelated
     if device.type == "cuda":
-        group = dist.ProcessGroupNCCL(prefixed, rank, world, timeout)
+        options = dist.ProcessGroupNCCL.Options()
+        options._timeout = timeout
+        group = dist.ProcessGroupNCCL(prefixed, rank, world, options)
     else:
         group = dist.ProcessGroupGloo(prefixed, rank, world, timeout)
     return Group(group, device, store)

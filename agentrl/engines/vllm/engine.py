@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from agentrl.engines.base import Completion, EngineStats, SamplingParams, StopKind, check_sampling
-from agentrl.engines.vllm.arguments import sampling_arguments
-from agentrl.engines.vllm.backend import Adapter, Answer, Backend, Request
 from agentrl.engines.gate import Gate
 from agentrl.engines.prompts import check_prompt
+from agentrl.engines.vllm.arguments import sampling_arguments
+from agentrl.engines.vllm.backend import Adapter, Answer, Backend, Request
 from agentrl.engines.vllm.notes import Note, Notes
 from agentrl.engines.vllm.transfer import WeightTransfer
 from agentrl.engines.weights import Expected

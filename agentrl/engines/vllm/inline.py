@@ -208,7 +208,7 @@ class Inline:
             future.set_exception(failure)
 
 
-class _Stopped(Exception):  # noqa: N818 - not an error
+class _Stopped(Exception):
     """The thread is to end."""
 
 

@@ -47,7 +47,8 @@ class Process:
 
     async def generate(self, request: Request) -> Answer:
         """Sample a completion."""
-        return await self._do(self._generate(request))
+        answer: Answer = await self._do(self._generate(request))
+        return answer
 
     async def _generate(self, request: Request) -> Answer:
         outputs = self._engine.generate(
@@ -63,7 +64,8 @@ class Process:
 
     async def call(self, method: str, *arguments: Any) -> list[Any]:
         """Call a method on all workers; arguments must be plain values."""
-        return await self._do(self._engine.collective_rpc(method, args=arguments))
+        results: list[Any] = await self._do(self._engine.collective_rpc(method, args=arguments))
+        return results
 
     async def pause(self) -> None:
         """Stop between two tokens, and forget keys and values of running requests too."""

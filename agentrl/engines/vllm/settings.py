@@ -26,9 +26,9 @@ class VLLMSettings:
         host: name or address under which a server's machine reaches this one, for `broadcast`.
         tensor_parallel: GPUs that one copy of the model is spread over.
         gpu_memory: share of a GPU's memory that vLLM takes, with `engine.cache_gib=0`.
-        entropy: `exact` over the whole vocabulary, from a look at the logits; or `bound`, from below
-            by the 20 most probable tokens (marked as such), which no method that needs entropies
-            should be trained with.
+        entropy: `exact` over the whole vocabulary, from a look at the logits; or `bound`, from
+            below by the 20 most probable tokens (marked as such), which no method that needs
+            entropies should be trained with.
         timeout: seconds after which a completion, an update or a start is given up.
         options: further engine arguments of vLLM by name, for example `{max_num_seqs: 512}`.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -53,8 +53,9 @@ def start(
         EngineError: vLLM did not start, or the server does not answer.
     """
     settings = settings or VLLMSettings()
+    config: PretrainedConfig
     if isinstance(model, nn.Module):
-        config, expected = model.config, Expected(model)
+        config, expected = cast(PretrainedConfig, model.config), Expected(model)
     else:
         config = AutoConfig.from_pretrained(str(model))
         expected = Expected.of_config(config)

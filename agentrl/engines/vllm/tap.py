@@ -148,13 +148,9 @@ class EntropyTap(*_Interfaces):  # type: ignore[misc]
 
     def apply(self, logits: Tensor, ctx: Any = None) -> Tensor:
         """Note the entropies of `logits` [R, V] and return it."""
-        if self._rows is not None:
-            rows = self._rows.tagged(len(logits))
-            temperatures = self._rows.temperatures
-            where: Any = len(logits)
-        else:
-            assert self._slots is not None
-            rows, temperatures, where = self._slots.tagged(ctx), self._slots.temperatures, ctx
+        batch: Any = len(logits) if self._rows is not None else ctx
+        requests: Any = self._rows if self._rows is not None else self._slots
+        rows = requests.tagged(batch)
         if rows:
-            self._records.note(rows, entropies_of(logits, temperatures(where)))
+            self._records.note(rows, entropies_of(logits, requests.temperatures(batch)))
         return logits

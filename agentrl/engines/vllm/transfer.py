@@ -124,7 +124,7 @@ class Broadcast:
         asked = backend.call(
             "agentrl_join", self._host, store.port, world, kind, float(self._seconds)
         )
-        _, group = await asyncio.gather(asked, entered)
+        group: broadcast.Group = (await asyncio.gather(entered, asked))[0]
         return group
 
     async def close(self) -> None:

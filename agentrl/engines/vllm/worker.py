@@ -106,9 +106,7 @@ def _pack_tied_heads(model: nn.Module) -> None:
     gets no weights of its own in an update, so vLLM 0.32 leaves its packed copy as it was, and
     samples with the old head.
     """
-    owners = [module for module in model.modules() if hasattr(module, "cpu_linear")]
-    weights = [getattr(module, "weight", None) for module in owners]
-    for module, weight in zip(owners, weights, strict=True):
-        shared = sum(weight is other for other in weights) > 1
-        if weight is not None and shared:
-            module.quant_method.process_weights_after_loading(module)  # type: ignore[operator]
+    packed: list[Any] = [module for module in model.modules() if hasattr(module, "cpu_linear")]
+    for module in packed:
+        if sum(module.weight is other.weight for other in packed) > 1:
+            module.quant_method.process_weights_after_loading(module)
