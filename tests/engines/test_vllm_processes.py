@@ -79,10 +79,13 @@ def kill_all(pid):
 
 
 def engine_processes():
-    children = psutil.Process().children(recursive=True)
-    return [
-        child for child in children if "EngineCore" in " ".join([child.name(), *child.cmdline()])
-    ]
+    """Those that vLLM has started: it names them so."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        if child.status() != psutil.STATUS_ZOMBIE and "EngineCore" in " ".join(child.cmdline()):
+            found.append(child)
+    assert found
+    return found
 
 
 async def follows(engine, transfer_runs=3):

@@ -105,6 +105,7 @@ class Process:
 
     async def _shut_down(self) -> None:
         self._engine.shutdown()
+        self._engine = None  # or vLLM shuts down again when the interpreter ends, and complains
 
     async def _do(self, coroutine: Any) -> Any:
         if self._closed:
