@@ -56,9 +56,10 @@ class Publisher:
             await engine.update_weights(None, version)
             return
         if lora.is_adapted(model) and isinstance(engine, TakesAdapters):
-            with tempfile.TemporaryDirectory(prefix="agentrl-adapter-") as folder:
-                lora.save(model, Path(folder))
-                await engine.update_adapter(Path(folder), version)
+            with tempfile.TemporaryDirectory(prefix="agentrl-adapter-") as parent:
+                folder = Path(parent, lora.FOLDER)
+                lora.save(model, folder)
+                await engine.update_adapter(folder, version)
         else:
             adapted = lora.is_adapted(model)
             state = lora.merged_state(model) if adapted else model.state_dict()

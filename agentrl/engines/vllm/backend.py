@@ -15,20 +15,18 @@ class Adapter:
     Attributes:
         version: of the policy.
         folder: with `adapter_config.json` and `adapter_model.safetensors`.
+        number: from 1, new with every update: vLLM keeps what it has loaded and cached under a
+            number, whatever the folder says later.
     """
 
     version: int
     folder: Path
+    number: int
 
     @property
     def name(self) -> str:
-        """Return a name that no other version has: vLLM keeps what it knows under a name."""
-        return f"agentrl-{self.version}"
-
-    @property
-    def number(self) -> int:
-        """Return vLLM's number for it, from 1."""
-        return self.version + 1
+        """Return a name that no other update has."""
+        return f"agentrl-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)

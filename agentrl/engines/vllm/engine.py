@@ -66,6 +66,7 @@ class VLLMEngine:
         self._numbers = itertools.count()
         self._version = 0
         self._adapter: Adapter | None = None
+        self._adapters = itertools.count(1)
         self._gate = Gate(timeout)
         self._busy_with = 0
         self._busy_since = 0.0
@@ -187,10 +188,10 @@ class VLLMEngine:
             EngineError: vLLM does not take them.
         """
         self._check_usable()
-        old, new = self._adapter, Adapter(version, folder)
+        old, new = self._adapter, Adapter(version, folder, next(self._adapters))
         await self._within(self._backend.add_adapter(new), "load the adapters")
         self._version, self._adapter = version, new
-        if old is not None and old.version != version:
+        if old is not None:
             await self._gate.drained()
             await self._backend.remove_adapter(old)
 

@@ -238,6 +238,7 @@ def _alone() -> Iterator[None]:
     before, set_threads = os.environ.get(_SWITCH), torch.set_num_threads
     state = torch.get_rng_state()
     os.environ[_SWITCH] = "0"
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # this process's threads are ours
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # vLLM looks at every name of torch, the old ones too
