@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch._dynamo
 
 from agentrl.errors import ConfigError, MissingExtraError
 
@@ -52,8 +51,8 @@ def prepare_environment() -> None:
     if not torch.accelerator.is_available():
         # There vLLM would call a C++ compiler for the ranks of tokens, which nobody reads: the
         # first request took 3 to 15 s (measured), and 0.06 s without.
-        if os.environ.setdefault("TORCH_COMPILE_DISABLE", "1") == "1":
-            torch._dynamo.config.disable = True  # it has read the variable already
+        # Inside this process torch may have read the variable already; then set it outside.
+        os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
 
 
 def require_vllm() -> Any:
