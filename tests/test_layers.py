@@ -23,7 +23,7 @@ LAYERS = [
     ["algorithms"],
     ["learner"],
     ["config", "plans"],
-    ["assembly", "checkpoint", "correction", "training", "evaluation", "analysis"],
+    ["assembly", "checkpoint", "correction", "publishing", "training", "evaluation", "analysis"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -10,10 +10,10 @@ import torch
 
 from agentrl.config import load_config
 from agentrl.engines import SamplingParams
-from agentrl.engines.vllm.answers import CountingLogger, entropy_bound
 from agentrl.engines.vllm.arguments import engine_arguments, sampling_arguments
 from agentrl.engines.vllm.backend import Counters
 from agentrl.engines.vllm.features import Features, detect
+from agentrl.engines.vllm.native import CountingLogger, entropy_bound
 from agentrl.engines.vllm.records import Records, entropies_of
 from agentrl.engines.vllm.settings import VLLMSettings
 from agentrl.errors import ConfigError, MissingExtraError, UnknownNameError

@@ -262,3 +262,25 @@ def test_a_model_that_vllm_cannot_run_is_refused_before_it_starts():
         model = random_model()
         model.config.head_dim = 16
         start(model, settings=settings_of("inline"))
+
+
+def test_without_the_tap_entropies_are_bounds_and_say_so():
+    model = random_model()
+    reference = Reference(model)
+    engine = start(model, settings=settings_of("inline", entropy="bound"), cache_bytes=1 << 26)
+    try:
+        completion = run(engine.generate(prompt_of(20), PLAIN))
+        table = reference.logprobs(prompt_of(20), completion.ids, 1.0)
+        exact = -(table.exp() * table).sum(-1)
+        assert not completion.entropy_exact
+        assert (torch.tensor(completion.entropies) <= exact + 1e-4).all()
+        known = [row.sort(descending=True).values[:20] for row in table]
+        least = torch.stack([-(row.exp() * row).sum() for row in known])
+        assert (torch.tensor(completion.entropies) >= least - 1e-4).all()
+        chosen = table.gather(1, torch.tensor(completion.ids)[:, None])[:, 0]
+        assert completion.logprobs == pytest.approx(chosen.tolist(), abs=1e-4)
+        assert completion.versions == [(0, 12)]
+        with pytest.raises(ConfigError, match="in_flight"):
+            run(engine.update_weights(model.state_dict().items(), 1, in_flight=True))
+    finally:
+        run(engine.close())

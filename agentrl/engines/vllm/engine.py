@@ -132,8 +132,8 @@ class VLLMEngine:
                 "use `sampling.stop_ids`."
             )
         number = next(self._numbers)
+        await self.wake()
         async with self._gate.request():
-            await self.wake()
             self._check_usable()
             with self._busy():
                 return await self._sample(self._request(tokens, params, number))
@@ -188,6 +188,7 @@ class VLLMEngine:
             EngineError: vLLM does not take them.
         """
         self._check_usable()
+        await self.wake()
         old, new = self._adapter, Adapter(version, folder, next(self._adapters))
         await self._within(self._backend.add_adapter(new), "load the adapters")
         self._version, self._adapter = version, new
@@ -211,8 +212,8 @@ class VLLMEngine:
     async def wake(self) -> None:
         """Take the memory again."""
         if self._asleep:
-            await self._within(self._backend.wake(), "wake up")
-            self._asleep = False
+            async with self._gate.update(in_flight=True):  # one of many requests, the others wait
+                await self._wake()
 
     async def close(self) -> None:
         """End vLLM; running requests fail with `EngineError`."""
@@ -310,7 +311,7 @@ class VLLMEngine:
         """Let `work` change the weights while nothing is sampled and what comes waits."""
         try:
             async with self._gate.update(in_flight=in_flight):
-                await self.wake()
+                await self._wake()
                 await self._within(self._backend.pause(), "pause")
                 self._failure = (
                     f"New weights (version {version}) did not arrive; update the weights again, or "
@@ -321,6 +322,11 @@ class VLLMEngine:
                 await self._within(self._backend.resume(), "go on")
         finally:
             work.close()  # where it was not begun
+
+    async def _wake(self) -> None:
+        if self._asleep:
+            await self._within(self._backend.wake(), "wake up")
+            self._asleep = False
 
     def _check_open(self) -> None:
         if self._closed:

@@ -14,9 +14,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from agentrl.engines.vllm.answers import CountingLogger, answer_of
 from agentrl.engines.vllm.backend import Adapter, Answer, Counters, Request
-from agentrl.engines.vllm.features import require_vllm
+from agentrl.engines.vllm.native import CountingLogger, answer_of, lora_request, sampling_params
 from agentrl.errors import EngineError
 
 Result = TypeVar("Result")
@@ -37,7 +36,6 @@ class Inline:
         Args:
             arguments: of vLLM's engine.
         """
-        self._vllm = require_vllm()
         self.counters = Counters()
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._running: dict[str, Future[Answer]] = {}
@@ -96,7 +94,7 @@ class Inline:
 
     async def add_adapter(self, adapter: Adapter) -> None:
         """Load adapters."""
-        await self._do(lambda: self._engine.add_lora(lora_request(self._vllm, adapter)))
+        await self._do(lambda: self._engine.add_lora(lora_request(adapter)))
 
     async def remove_adapter(self, adapter: Adapter) -> None:
         """Forget adapters."""
@@ -177,8 +175,8 @@ class Inline:
             self._engine.add_request(
                 request.tag,
                 {"prompt_token_ids": list(request.prompt_ids)},
-                sampling_params(self._vllm, request),
-                lora_request=lora_request(self._vllm, request.adapter),
+                sampling_params(request),
+                lora_request=lora_request(request.adapter),
             )
         except Exception as error:
             future.set_exception(error)
@@ -214,22 +212,6 @@ class _Stopped(Exception):
 
 def _stop() -> None:
     raise _Stopped
-
-
-def sampling_params(vllm: Any, request: Request) -> Any:
-    """Return vLLM's `SamplingParams` of a request; only its end is reported."""
-    from vllm.sampling_params import RequestOutputKind
-
-    return vllm.SamplingParams(**request.sampling, output_kind=RequestOutputKind.FINAL_ONLY)
-
-
-def lora_request(vllm: Any, adapter: Adapter | None) -> Any:
-    """Return vLLM's request for adapters, if any."""
-    if adapter is None:
-        return None
-    from vllm.lora.request import LoRARequest
-
-    return LoRARequest(adapter.name, adapter.number, str(adapter.folder))
 
 
 @contextmanager

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentrl.engines.vllm.answers import CountingLogger, answer_of
 from agentrl.engines.vllm.backend import Adapter, Answer, Counters, Request
-from agentrl.engines.vllm.features import require_vllm
-from agentrl.engines.vllm.inline import lora_request, sampling_params
 from agentrl.engines.vllm.loop_thread import LoopThread
+from agentrl.engines.vllm.native import CountingLogger, answer_of, lora_request, sampling_params
 from agentrl.errors import EngineError
 
 
@@ -24,7 +22,6 @@ class Process:
         Args:
             arguments: of vLLM's engine.
         """
-        self._vllm = require_vllm()
         self.counters = Counters()
         self._thread = LoopThread("vllm")
         self._closed = False
@@ -53,9 +50,9 @@ class Process:
     async def _generate(self, request: Request) -> Answer:
         outputs = self._engine.generate(
             {"prompt_token_ids": list(request.prompt_ids)},
-            sampling_params(self._vllm, request),
+            sampling_params(request),
             request.tag,
-            lora_request=lora_request(self._vllm, request.adapter),
+            lora_request=lora_request(request.adapter),
         )
         async for output in outputs:
             if output.finished:
@@ -89,7 +86,7 @@ class Process:
 
     async def add_adapter(self, adapter: Adapter) -> None:
         """Load adapters."""
-        await self._do(self._engine.add_lora(lora_request(self._vllm, adapter)))
+        await self._do(self._engine.add_lora(lora_request(adapter)))
 
     async def remove_adapter(self, adapter: Adapter) -> None:
         """Forget adapters."""

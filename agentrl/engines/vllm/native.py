@@ -1,4 +1,4 @@
-"""Reads what vLLM returns, and what it counts."""
+"""To and from vLLM's own objects; vLLM is imported when one is made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,23 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from agentrl.engines.vllm.backend import Answer, Counters
+from agentrl.engines.vllm.backend import Adapter, Answer, Counters, Request
+
+
+def sampling_params(request: Request) -> Any:
+    """Return vLLM's `SamplingParams` of a request; only its end is reported."""
+    from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+    return SamplingParams(**request.sampling, output_kind=RequestOutputKind.FINAL_ONLY)
+
+
+def lora_request(adapter: Adapter | None) -> Any:
+    """Return vLLM's request for adapters, if any."""
+    if adapter is None:
+        return None
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest(adapter.name, adapter.number, str(adapter.folder))
 
 
 def answer_of(output: Any) -> Answer:
