@@ -260,7 +260,8 @@ def build_engine(
             max_context=max_context,
             max_batch_tokens=settings.max_batch_tokens,
             cache_bytes=cache_bytes,
-            lora_rank=0 if config.model.lora is None else config.model.lora.rank,
+            # A checkpoint that is scored has its adapters merged.
+            lora_rank=config.model.lora.rank if config.model.lora and lora.is_adapted(model) else 0,
         )
     return EmbeddedEngine(
         model,

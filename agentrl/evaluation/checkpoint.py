@@ -30,6 +30,7 @@ from agentrl.evaluation.transcripts import (
     panel_setting,
 )
 from agentrl.evaluation.versions import versions_of
+from agentrl.publishing import Publisher
 from agentrl.types import TaskPanel
 
 
@@ -139,9 +140,10 @@ async def _evaluate(
     output: Path,
 ) -> tuple[list[PanelScore], EvaluationTable]:
     module, tokenizer = assembly.read_model(config, model)
-    engine = assembly.build_engine(config, module, tokenizer)
+    engine = await asyncio.to_thread(assembly.build_engine, config, module, tokenizer)
     scores, results = [], []
     try:
+        await Publisher(module, engine, assembly.DTYPES[config.model.dtype]).publish(0)
         async with assembly.build_pool(config) as pool:
             scheduler = assembly.build_scheduler(
                 config, env_class, pool, tokenizer, engine.max_context

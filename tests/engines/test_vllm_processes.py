@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -17,7 +18,8 @@ import torch
 from engine_samples import Reference, prompt_of, random_model, run
 
 from agentrl.engines import SamplingParams
-from agentrl.errors import ConfigError, EngineError
+from agentrl.engines.openai import OpenAIEngine, Server
+from agentrl.errors import ConfigError, ContextOverflow, EngineError
 
 pytest.importorskip("vllm", reason="vLLM is not installed: `make test-vllm` installs and tests it")
 psutil = pytest.importorskip("psutil", reason="psutil comes with vLLM")
@@ -180,6 +182,55 @@ def test_weights_reach_a_server(server, transfer):
             await engine.generate(prompt_of(5), PLAIN)
 
     run(main())
+
+
+def test_the_openai_engine_is_exact_on_a_real_server(server, tiny_tokenizer):
+    """What applies of the contract to an engine whose weights are the server's own."""
+    reference = Reference(random_model())
+    own = start(random_model(), settings=settings_of("server", url=server))
+    run(own.update_weights(random_model().state_dict().items(), 0))
+    run(own.close())
+
+    def check(prompt, completion, temperature):
+        table = reference.logprobs(prompt, completion.ids, temperature)
+        chosen = table.gather(1, torch.tensor(completion.ids)[:, None])[:, 0]
+        assert completion.logprobs == pytest.approx(chosen.tolist(), abs=1e-4)
+
+    async def main():
+        address = Server(url=f"{server}/v1", model="policy")
+        engine = await OpenAIEngine.connect(address, logprobs="processed")
+        assert engine.max_context == 512
+        prompt = prompt_of(70)
+        greedy = await engine.generate(prompt, SamplingParams(temperature=0, max_tokens=20))
+        best = reference.logprobs(prompt, greedy.ids, 1.0).argmax(-1).tolist()
+        assert greedy.ids == best and greedy.stop == "length"
+        check(prompt, greedy, 1.0)
+        again = await engine.generate(prompt, SamplingParams(temperature=0, max_tokens=20))
+        assert (again.ids, again.cached_tokens) == (greedy.ids, 64)
+        params = SamplingParams(temperature=0.7, max_tokens=30, seed=5)
+        many = await asyncio.gather(
+            *(engine.generate(prompt_of(5 + n, seed=n), params) for n in range(30))
+        )
+        for number, completion in enumerate(many):
+            check(prompt_of(5 + number, seed=number), completion, 0.7)
+        same = await engine.generate(prompt_of(5, seed=0), params)
+        assert same.ids == many[0].ids
+        stop = replace(params, stop_ids=(many[0].ids[4],))
+        cut = await engine.generate(prompt_of(5, seed=0), stop)
+        assert cut.stop == "stop_id" and cut.ids == many[0].ids[: len(cut.ids)]
+        text = tiny_tokenizer.decode(many[0].ids[4:7])[1:-1]
+        cut = await engine.generate(prompt_of(5, seed=0), replace(params, stop_strings=(text,)))
+        assert (cut.stop, cut.stop_string) == ("stop_string", text)
+        assert cut.ids == many[0].ids[: len(cut.ids)]
+        with pytest.raises(ContextOverflow):
+            await engine.generate(prompt_of(512), params)
+        with pytest.raises(ConfigError, match="keeps its own weights"):
+            await engine.update_weights(random_model().state_dict().items(), 1)
+        turn = await engine.client.chat([{"role": "user", "content": "go north"}], params)
+        assert turn.text and turn.spent.completion_tokens == 30
+        await engine.close()
+
+    run(main(), 120)
 
 
 def test_nobody_answering_and_a_server_of_another_kind_are_told_apart(server):

@@ -19,6 +19,7 @@ from agentrl.analysis.result import Analysis, Cell, Table
 from agentrl.analysis.source import Run, require
 from agentrl.errors import ConfigError, DataError, unknown_name
 from agentrl.evaluation.checkpoint import locate
+from agentrl.publishing import Publisher
 from agentrl.training.curves import Curve, Plot
 from agentrl.types import Task
 
@@ -138,6 +139,7 @@ async def _score(
     engine = assembly.build_engine(config, module, tokenizer)
     env_class, _ = assembly.build_panels(config)
     try:
+        await Publisher(module, engine, assembly.DTYPES[config.model.dtype]).publish(0)
         async with assembly.build_pool(config) as pool:
             scheduler = assembly.build_scheduler(
                 config, env_class, pool, tokenizer, engine.max_context
