@@ -34,7 +34,7 @@ $(EXTRAS): $(STAMP)
 	done
 	@touch $@
 
-train: setup  ## train the quickstart agent (less than five minutes on two cores)
+train: setup  ## train the quickstart agent (about five minutes on two cores)
 	$(BIN)/agentrl train configs/quickstart.yaml $(ARGS)
 
 test: extras  ## the test suite (about nine minutes on two cores)

@@ -130,6 +130,14 @@ def test_measured_ratios_are_those_of_the_recorded_runs():
     for load, start in (("group", "rollout against `generate`"), ("quickstart", "the same, 64")):
         ratio = speeds[load, "embedded engine"] / speeds[load, "transformers generate"]
         assert f"| {ratio:.1f}x " in row(start)
+    engines = results("engines")
+    ratios = [
+        f"{line['times_vllm'][1]:.1f}x" for line in engines["rows"] if line["side"] == "embedded"
+    ]
+    assert f"| {', '.join(ratios)} " in row("embedded engine against vLLM")
+    branches = next(line for line in engines["branches"] if line["side"] == "vllm")
+    found = f"| {100 * branches['found_share']:.0f} %, {branches['times'][1]:.0f}x |"
+    assert found in row("branches in vLLM")
     trl = results("trl_comparison")["agentrl_is_times_as_fast"]
     assert f"| {trl['rollout']['median']:.1f}x " in row("rollout against TRL")
     assert f"| {trl['train']['median']:.1f}x " in row("training against the same")
