@@ -11,6 +11,7 @@ from agentrl import algorithms
 from agentrl.algorithms.behaviour.presets import PRESETS
 from agentrl.assembly import build_algorithm, correction_of
 from agentrl.config import RunConfig, load_config
+from agentrl.config.schema import CORRECTIONS
 from agentrl.correction import DEFAULT
 from agentrl.errors import ConfigError, UnknownNameError
 
@@ -55,6 +56,10 @@ def test_what_the_algorithms_option_says_is_kept() -> None:
     assert found.algorithm.behaviour == PRESETS["icepop"]
     assert str(found) == "Correction for the engine: icepop (`algorithm.options.behaviour`)"
     assert correction_of(config_of("grpo", behaviour="none")).algorithm.behaviour == ()
+
+
+def test_the_settings_know_every_preset():
+    assert set(CORRECTIONS) == set(PRESETS)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -6,12 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agentrl.algorithms.behaviour.presets import PRESETS
 from agentrl.engines.vllm.settings import VLLMSettings
 from agentrl.errors import ConfigError, unknown_name
 from agentrl.learner.settings import LearnerSettings
 
 AUTO = "auto"
+CORRECTIONS = (
+    "none",
+    "token-tis",
+    "sequence-tis",
+    "geometric-tis",
+    "icepop",
+    "sequence-mis",
+    "geometric-mis",
+    "rejection",
+)
+"""Names of `agentrl.algorithms.behaviour.presets`, said again: settings are read without torch."""
 
 
 def require(ok: bool, name: str, value: object, accepted: str) -> None:
@@ -119,8 +129,8 @@ class EngineConfig:
         least = "a number >= 0" if self.kind == "vllm" else "a number > 0"
         ok = self.cache_gib > 0 or (self.kind == "vllm" and self.cache_gib == 0)
         require(ok, "engine.cache_gib", self.cache_gib, least)
-        if self.correction not in (AUTO, *PRESETS):
-            raise unknown_name("correction", self.correction, (AUTO, *PRESETS))
+        if self.correction not in (AUTO, *CORRECTIONS):
+            raise unknown_name("correction", self.correction, (AUTO, *CORRECTIONS))
         limit = self.mismatch_alarm
         ok = limit is None or limit >= 0
         require(ok, "engine.mismatch_alarm", limit, "a number of nats >= 0, or null")

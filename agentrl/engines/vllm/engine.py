@@ -29,8 +29,8 @@ from agentrl.errors import ConfigError, EngineError
 class VLLMEngine:
     """Samples from a vLLM that runs in this process, beside it, or as a server.
 
-    `start` and `connect` in `agentrl.engines.vllm.start` build one.  vLLM finds common beginnings
-    of prompts itself, so sessions and branches need not be named.
+    `agentrl.engines.vllm.start` builds one.  vLLM finds common beginnings of prompts itself, so
+    sessions and branches need not be named.
 
     Args:
         backend: the running vLLM.

@@ -12,9 +12,9 @@ from typing import Any
 from transformers import AutoConfig
 
 from agentrl.engines.vllm.arguments import engine_arguments
+from agentrl.engines.vllm.building import head_width
 from agentrl.engines.vllm.features import check_heads, detect
 from agentrl.engines.vllm.settings import VLLMSettings
-from agentrl.engines.vllm.start import head_width
 
 NAME = "policy"
 """How the server calls its model."""
