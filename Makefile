@@ -34,10 +34,10 @@ $(EXTRAS): $(STAMP)
 	done
 	@touch $@
 
-train: setup  ## train the quickstart agent (about five minutes on two cores)
+train: setup  ## train the quickstart agent (about six minutes on two cores)
 	$(BIN)/agentrl train configs/quickstart.yaml $(ARGS)
 
-test: extras  ## the test suite (about nine minutes on two cores)
+test: extras  ## the test suite (about eleven minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not gpu" $(ARGS)
 
 vllm: $(VLLM_STAMP)  ## vLLM for the CPU, in an environment of its own

@@ -20,7 +20,7 @@ PROBE_TOKENS, PROBE_SAMPLES = 16, 8
 """Tokens of the prompt that engine and learner are compared on, and sampled ones."""
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5}
 """Nats by which a log-prob of the probe may differ.  Measured with equal weights: 1e-5 in single
-precision, up to 0.15 where vLLM samples in bfloat16."""
+precision, 0.15 between bfloat16 and single precision (benchmarks/engine_mismatch.py)."""
 
 
 @runtime_checkable

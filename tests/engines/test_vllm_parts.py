@@ -26,8 +26,8 @@ WORDS = (
     "max_loras swap_space"
 )
 NAMES = frozenset(WORDS.split())
-GPU = Features(version="9", cpu=False, engine_arguments=NAMES, sampling_arguments=frozenset())
-CPU = Features(version="9", cpu=True, engine_arguments=NAMES, sampling_arguments=frozenset())
+GPU = Features(version="9", cpu=False, engine_arguments=NAMES)
+CPU = Features(version="9", cpu=True, engine_arguments=NAMES)
 
 
 def arguments(features=GPU, options=None, **settings):
@@ -125,7 +125,7 @@ def test_options_reach_vllm_and_wrong_ones_are_refused():
         arguments(options={"swap_spaces": 2})
     with pytest.raises(ConfigError, match="AgentRL needs it to be 'processed_logprobs'"):
         arguments(options={"logprobs_mode": "raw_logprobs"})
-    lacking = Features("0.1", False, NAMES - {"logits_processors"}, frozenset())
+    lacking = Features("0.1", False, NAMES - {"logits_processors"})
     with pytest.raises(ConfigError, match=r"vLLM 0.1 has no engine argument `logits_processors`"):
         arguments(lacking)
     with pytest.raises(ConfigError, match="at most 512"):

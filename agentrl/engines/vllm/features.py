@@ -30,18 +30,11 @@ class Features:
         version: as it names itself.
         cpu: whether it runs on the CPU here.
         engine_arguments: names that its engine takes.
-        sampling_arguments: names that its sampling parameters take.
     """
 
     version: str
     cpu: bool
     engine_arguments: frozenset[str]
-    sampling_arguments: frozenset[str]
-
-    @property
-    def entropy_tap(self) -> bool:
-        """Whether vLLM takes processors of logits, which exact entropies are read by."""
-        return "logits_processors" in self.engine_arguments
 
 
 def prepare_environment() -> None:
@@ -97,7 +90,6 @@ def detect() -> Features:
         version=str(vllm.__version__),
         cpu=bool(platform.is_cpu()),
         engine_arguments=arguments,
-        sampling_arguments=frozenset(inspect.signature(vllm.SamplingParams).parameters),
     )
 
 

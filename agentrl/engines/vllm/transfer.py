@@ -55,20 +55,15 @@ class Direct:
 
 
 class SharedFile:
-    """Writes a safetensors file that the workers map into their memory.
-
-    Args:
-        folder: where, seen by both sides under this path; by default in memory if there is room.
-    """
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+    """Writes a safetensors file, in memory if there is room, that the workers map into theirs."""
 
     async def send(self, backend: Backend, weights: Weights, version: int) -> None:
         """Make all workers use `weights`."""
         needed = sum(tensor.numel() * tensor.element_size() for _, tensor in weights)
-        folder = shared_folder(needed) if self._folder is None else self._folder
-        path = folder / f"agentrl-weights-{os.getpid()}-{secrets.token_hex(4)}.safetensors"
+        path = (
+            shared_folder(needed)
+            / f"agentrl-weights-{os.getpid()}-{secrets.token_hex(4)}.safetensors"
+        )
         try:
             tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in weights}
             await asyncio.to_thread(save_file, tensors, str(path))

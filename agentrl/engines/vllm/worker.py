@@ -89,10 +89,6 @@ class Worker:
         tensors = ((name, group.receive(kind, shape)) for name, kind, shape in layout)
         self._agentrl_use(tensors, version)
 
-    def agentrl_leave(self) -> None:
-        """Leave the learner's process group."""
-        self._agentrl_group = None
-
     def _agentrl_use(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         self.reload_weights(weights_iterator=iter(weights))  # type: ignore[attr-defined]
         _pack_tied_heads(self.model_runner.get_model())  # type: ignore[attr-defined]
